@@ -1,0 +1,46 @@
+"""Claims: how a worker takes messages, keeps them, and hands them back.
+
+A claim's tag is fresh for every delivery and serves as its fencing token: what an old owner does under its old tag
+changes nothing.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from oppsync_worker.contract.names import MAX_MESSAGE_BYTES
+from oppsync_worker.ledger.scripts import Call
+from oppsync_worker.version import release as running_release
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """One message in hand: its tag, the queue it came from, its raw bytes."""
+
+    tag: str
+    queue: str
+    message: bytes
+
+
+def claim(queues: list[str], *, most: int, lease_ms: int, worker: str) -> Call:
+    """Take up to `most` messages, from the first queue that has any; the malformed are buried on the spot."""
+    return Call("claim", (most, lease_ms, worker, MAX_MESSAGE_BYTES, running_release(), *queues))
+
+
+def claimed(answer: Any) -> list[Claimed]:
+    """Read the answer to `claim`."""
+    return [Claimed(tag.decode(), queue.decode(), message) for tag, queue, message in answer]
+
+
+def renew(tags: list[str], *, lease_ms: int) -> Call:
+    """Keep claims for another lease; answers with the tags that are no longer ours."""
+    return Call("renew", (lease_ms, *tags))
+
+
+def release(tag: str) -> Call:
+    """Hand a claim back unsent, first in line."""
+    return Call("release", (tag,))
+
+
+def restore(*, most: int, crashes: int, ttl_s: int) -> Call:
+    """Take back claims whose lease ran out: (restored, in doubt, buried as poison)."""
+    return Call("restore", (most, crashes, ttl_s, running_release()))

@@ -1,0 +1,86 @@
+"""Where Redis is, and the words for when it is not to be had.
+
+LedgerError
+├── NoRedisUrl        nothing says where Redis is         -> set REDIS_URL
+└── LedgerUnavailable Redis is away, loading, read-only or full   -> try again; nothing is half-done
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+)
+
+EMBEDDED_URL_FILE: Final = Path(".oppsync") / "redis.url"
+"""Where the embedded server of `oppsync` leaves its address, below the working directory."""
+
+CONNECT_TIMEOUT_S: Final = 3.0
+ANSWER_TIMEOUT_S: Final = 5.0
+
+
+class LedgerError(RuntimeError):
+    """The ledger cannot be used; the text says why and what to do."""
+
+
+class NoRedisUrl(LedgerError):
+    """Nothing says where Redis is."""
+
+
+class LedgerUnavailable(LedgerError):
+    """Redis did not take the call. What was asked may be repeated: every script is safe to run twice."""
+
+
+def redis_url(environ: Mapping[str, str] | None = None) -> str:
+    """`REDIS_URL`, or the address of the embedded server when one was started below the working directory.
+
+    Raises:
+        NoRedisUrl: neither is there, or `REDIS_URL` is not a Redis address.
+    """
+    url = (os.environ if environ is None else environ).get("REDIS_URL", "").strip()
+    if not url:
+        if EMBEDDED_URL_FILE.exists():
+            return EMBEDDED_URL_FILE.read_text("utf-8").strip()
+        raise NoRedisUrl(
+            "REDIS_URL is not set: set it, for example to redis://127.0.0.1:6379/0, or run `oppsync redis start`"
+        )
+    if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
+        raise NoRedisUrl("REDIS_URL must begin with redis://, rediss:// or unix://")
+    return url
+
+
+def connection_options() -> dict[str, Any]:
+    """Bounded patience for every connection: no call may hang because Redis does."""
+    return {
+        "socket_timeout": ANSWER_TIMEOUT_S,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+    }
+
+
+def explain(error: RedisError) -> str:
+    """One line for a person: what is wrong with Redis, and what to do. Never holds the address or a password."""
+    match error:
+        case BusyLoadingError():
+            return "Redis is still loading its data; try again in a moment"
+        case ReadOnlyError():
+            return "Redis is read-only: this is a replica, point REDIS_URL at the primary"
+        case OutOfMemoryError():
+            return "Redis is out of memory and refuses writes: raise maxmemory or drain the queues"
+        case AuthenticationError() | NoPermissionError():
+            return "Redis refused the user or password in REDIS_URL"
+    text = str(error).split("\n", maxsplit=1)[0]
+    if text.startswith("MISCONF"):
+        return "Redis cannot write its data to disk and refuses writes: look at its log and its disk"
+    if "OOM" in text:
+        return "Redis is out of memory and refuses writes: raise maxmemory or drain the queues"
+    return f"Redis is not answering ({type(error).__name__}): is it running, and is REDIS_URL right?"

@@ -1,0 +1,162 @@
+"""The ends of an attempt. Each is one script that acknowledges the claim, changes the ledger and takes effect."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from oppsync_worker.contract.states import Cause, State
+from oppsync_worker.ledger.scripts import Argument, Call
+from oppsync_worker.version import release
+
+CREDENTIAL_REFUSALS = 3
+"""Refusals in a row before a credential is called bad: single stray 401s were seen by integrators."""
+
+CREDENTIAL_PAUSE_MS = 5_000
+"""Pause of the instance between such refusals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try against the CRM, as it is kept in the job's history: no body, no header, no personal data."""
+
+    at: str
+    number: int
+    duration_ms: int
+    status: int | None
+    error: str | None
+    message: str | None
+
+    def as_json(self) -> str:
+        """The history's line."""
+        return json.dumps(
+            {
+                "at": self.at,
+                "attempt": self.number,
+                "ms": self.duration_ms,
+                "status": self.status,
+                "error": self.error,
+                "message": self.message,
+            },
+            ensure_ascii=False,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """Who settles: the claim's tag and the job it is for, with how long (seconds) its outcome is to be kept."""
+
+    tag: str
+    job_id: str
+    ttl_s: int
+
+
+def _settle(hand: Hand, to: State, given: Mapping[str, Argument | None]) -> Call:
+    pairs = [part for name, value in given.items() if value is not None for part in (name, value)]
+    return Call("settle", (hand.tag, hand.job_id, to.value, hand.ttl_s, *pairs))
+
+
+def succeed(hand: Hand, *, opportunity_id: int, result: Mapping[str, Any]) -> Call:
+    """The CRM has it: the outcome is written as Celery's result, updates that waited for the record go on."""
+    return _settle(
+        hand,
+        State.SUCCEEDED,
+        {"opportunity_id": opportunity_id, "result": json.dumps(result, ensure_ascii=False, separators=(",", ":"))},
+    )
+
+
+def reschedule(hand: Hand, *, delay_ms: int, attempt: Attempt) -> Call:
+    """Try again in `delay_ms`, counted on Redis' clock."""
+    return _settle(
+        hand,
+        State.SCHEDULED,
+        {"delay": delay_ms, "attempt": attempt.as_json(), "cause": attempt.error, "detail": attempt.message},
+    )
+
+
+def wait(hand: Hand, *, cool_down_ms: int, limit: int | None, attempt: Attempt) -> Call:
+    """Throttled: the instance cools down on every worker, the job waits for a slot, no attempt is spent."""
+    return _settle(
+        hand,
+        State.WAITING,
+        {
+            "cool_ms": cool_down_ms,
+            "limit": limit,
+            "refund": 1,
+            "attempt": attempt.as_json(),
+            "cause": "throttled",
+            "detail": attempt.message,
+        },
+    )
+
+
+def refuse_credential(hand: Hand, *, fingerprint: str, attempt: Attempt) -> Call:
+    """The credential was refused: a pause, and after several refusals in a row a hold of the instance."""
+    return _settle(
+        hand,
+        State.HELD,
+        {
+            "refusals": CREDENTIAL_REFUSALS,
+            "cool_ms": CREDENTIAL_PAUSE_MS,
+            "refund": 1,
+            "attempt": attempt.as_json(),
+            "cause": "credential",
+            "detail": attempt.message,
+            "hold_note": attempt.message,
+            "fingerprint": fingerprint,
+        },
+    )
+
+
+def hold_unknown_instance(hand: Hand, *, kind: str, instance: str, lane: str) -> Call:
+    """This worker has no credential for the instance: the job is kept until one that has comes."""
+    return _settle(
+        hand,
+        State.HELD,
+        {
+            "cause": "unknown_instance",
+            "detail": f"no worker has settings for the instance {instance!r}",
+            "kind": kind,
+            "instance": instance,
+            "lane": lane,
+        },
+    )
+
+
+def bury(
+    hand: Hand,
+    *,
+    cause: Cause,
+    detail: str,
+    attempt: Attempt | None = None,
+    kind: str | None = None,
+    instance: str | None = None,
+) -> Call:
+    """Move the job to the dead letters; its whole message goes along."""
+    return _settle(
+        hand,
+        State.DEAD,
+        {
+            "cause": cause.value,
+            "detail": detail,
+            "attempt": attempt.as_json() if attempt else None,
+            "version": release(),
+            "kind": kind,
+            "instance": instance,
+        },
+    )
+
+
+def doubt(hand: Hand, *, attempt: Attempt) -> Call:
+    """A create was sent and its answer is unknown: parked, never re-sent blindly."""
+    return _settle(
+        hand,
+        State.IN_DOUBT,
+        {"attempt": attempt.as_json(), "cause": "answer_lost", "detail": attempt.message},
+    )
+
+
+def ended(answer: Any) -> State | None:
+    """The state the job is in now; None when the claim was stale and nothing changed."""
+    word = answer.decode() if isinstance(answer, bytes) else str(answer)
+    return None if word in {"lost", "again"} else State(word)

@@ -1,0 +1,52 @@
+"""Names of Redis keys, for those who read the ledger. Only scripts write them; `lua/life.lua` says what each holds."""
+
+from typing import Final
+
+PREFIX: Final = "oppsync:"
+LEASES: Final = PREFIX + "leases"
+SCHEDULE: Final = PREFIX + "schedule"
+IN_DOUBT: Final = PREFIX + "in_doubt"
+DEAD: Final = PREFIX + "dead"
+BLOCKED: Final = PREFIX + "blocked"
+HOLDS: Final = PREFIX + "holds"
+SLOTS: Final = PREFIX + "slots"
+
+
+def job(job_id: str) -> str:
+    """Hash: the job's ledger entry."""
+    return f"{PREFIX}job:{job_id}"
+
+
+def attempts(job_id: str) -> str:
+    """List of JSON: what happened to the job, oldest first."""
+    return f"{PREFIX}attempts:{job_id}"
+
+
+def waiting(instance: str) -> str:
+    """Sorted set: jobs that wait for a slot of the instance."""
+    return f"{PREFIX}waiting:{instance}"
+
+
+def held(instance: str) -> str:
+    """Sorted set: jobs kept while the instance is on hold."""
+    return f"{PREFIX}held:{instance}"
+
+
+def hold(instance: str) -> str:
+    """Hash: cause, since and note of the instance's hold."""
+    return f"{PREFIX}hold:{instance}"
+
+
+def budget(instance: str) -> str:
+    """Hash: the instance's budget."""
+    return f"{PREFIX}budget:{instance}"
+
+
+def references(instance: str) -> str:
+    """Hash: external_ref -> opportunity id; outlives every outcome."""
+    return f"{PREFIX}refs:{instance}"
+
+
+def bell(queue: str) -> str:
+    """List of at most one element: rung when a queue gets work, so that idle workers wake without touching a job."""
+    return f"{PREFIX}bell:{queue}"

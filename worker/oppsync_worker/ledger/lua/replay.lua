@@ -1,0 +1,15 @@
+-- #include life
+-- Send a dead letter back: attempt 1, one more replay, same job id, the outcome of before forgotten.
+-- ARGV: id, message ('' = as it was), who. Returns the state the job was in; only 'dead' was replayed.
+local id, now = ARGV[1], now_ms()
+local job = read(id)
+if not job.state then return 'unknown' end
+if job.state ~= 'dead' then return job.state end
+if id:sub(1, 4) == 'raw-' then return 'unreadable' end
+redis.call('HSET', job_key(id), 'attempts', '0', 'token', '')
+redis.call('HDEL', job_key(id), 'cause', 'detail', 'crashes', 'version', 'slot_at')
+redis.call('HINCRBY', job_key(id), 'replays', 1)
+redis.call('DEL', 'celery-task-meta-' .. id)
+note(id, cjson.encode({ at = iso(now), event = 'replayed', by = ARGV[3] }))
+move(job, 'queued', now, ARGV[2] ~= '' and ARGV[2] or nil)
+return 'dead'

@@ -1,0 +1,41 @@
+-- #include life
+-- #include slots
+-- Claims whose worker fell silent. A create that was being sent is in doubt: nobody may send it again unasked. All else
+-- goes back to the front of its lane, until it has lost its worker too often and is buried as poison.
+-- ARGV: how many at most, crashes a job may cause, ttl_s, version
+-- Returns {restored, in doubt, buried}
+local now, restored, doubted, buried = now_ms(), 0, 0, 0
+for _, tag in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', int(now), 'LIMIT', 0, tonumber(ARGV[1]))) do
+  local id, message, queue = unpack(redis.call('HMGET', claim_key(tag), 'job', 'message', 'queue'))
+  let_go(tag)
+  if id then
+    local job = read(id)
+    local state = state_of(job)
+    local sending = state == 'sending' and job.token == tag
+    if sending and job.kind == 'opportunities.create' then
+      note(id, cjson.encode({ at = iso(now), error = 'WorkerLost', message = 'the worker died while sending' }))
+      redis.call('HSET', job_key(id), 'cause', 'worker_lost', 'detail', 'the worker died while sending')
+      move(job, 'in_doubt', now, message)
+      free_slot(job, now)
+      doubted = doubted + 1
+    elseif sending or state == 'queued' then
+      local crashes = redis.call('HINCRBY', job_key(id), 'crashes', 1)
+      if crashes > tonumber(ARGV[2]) then
+        local said = 'lost its worker ' .. crashes .. ' times without finishing'
+        redis.call('HSET', job_key(id), 'cause', 'poison', 'detail', said, 'version', ARGV[4])
+        move(job, 'dead', now, message)
+        write_failure(id, 'poison', said, now, ARGV[3])
+        buried = buried + 1
+      elseif sending then
+        move(job, 'queued', now, message, nil, true)
+        restored = restored + 1
+      else
+        redis.call('RPUSH', queue, message)
+        ring(queue)
+        restored = restored + 1
+      end
+      free_slot(job, now)
+    end
+  end
+end
+return { restored, doubted, buried }

@@ -1,0 +1,102 @@
+"""Loading the Lua scripts and running them, from threads and from asyncio alike.
+
+A script is run by its digest; a Redis that does not know it (after a restart without AOF, or FLUSH) answers NOSCRIPT
+and gets the text. Both runners share `Call`, so a caller is written once.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis.exceptions import NoScriptError
+
+Argument = str | int | float | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One script's text with its includes, and the SHA-1 that Redis knows it by."""
+
+    text: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One run of a script: its name under `lua/` and its arguments."""
+
+    script: str
+    arguments: tuple[Argument, ...]
+
+
+@cache
+def load(name: str) -> Script:
+    """Read a script and put in the files that its `-- #include` lines name."""
+    folder = files(__package__) / "lua"
+    lines: list[str] = []
+    for line in (folder / f"{name}.lua").read_text("utf-8").splitlines():
+        if line.startswith("-- #include "):
+            included = line.removeprefix("-- #include ").strip()
+            lines.append((folder / f"{included}.lua").read_text("utf-8"))
+        else:
+            lines.append(line)
+    text = "\n".join(lines)
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def run(client: "redis.Redis", call: Call) -> Any:
+    """Run a script and wait for its answer."""
+    script = load(call.script)
+    try:
+        return client.evalsha(script.digest, 0, *call.arguments)
+    except NoScriptError:
+        return client.eval(script.text, 0, *call.arguments)
+
+
+async def run_async(client: "redis.asyncio.Redis", call: Call) -> Any:
+    """Run a script from asyncio."""
+    script = load(call.script)
+    try:
+        return await client.evalsha(script.digest, 0, *call.arguments)
+    except NoScriptError:
+        return await client.eval(script.text, 0, *call.arguments)
+
+
+def _pipe(pipe: Any, calls: list[Call]) -> Any:
+    for call in calls:
+        pipe.evalsha(load(call.script).digest, 0, *call.arguments)
+    return pipe
+
+
+def _unknown(answers: list[Any]) -> list[int]:
+    return [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+
+
+def run_many(client: "redis.Redis", calls: list[Call]) -> list[Any]:
+    """Run scripts in one round trip; each is atomic, the whole is not. An answer may be an exception."""
+    answers: list[Any] = _pipe(client.pipeline(transaction=False), calls).execute(raise_on_error=False)
+    if missing := _unknown(answers):
+        for name in {calls[index].script for index in missing}:
+            client.script_load(load(name).text)
+        again = [calls[index] for index in missing]
+        repeated = _pipe(client.pipeline(transaction=False), again).execute(raise_on_error=False)
+        for index, answer in zip(missing, repeated, strict=True):
+            answers[index] = answer
+    return answers
+
+
+async def run_many_async(client: "redis.asyncio.Redis", calls: list[Call]) -> list[Any]:
+    """`run_many`, from asyncio."""
+    answers: list[Any] = await _pipe(client.pipeline(transaction=False), calls).execute(raise_on_error=False)
+    if missing := _unknown(answers):
+        for name in {calls[index].script for index in missing}:
+            await client.script_load(load(name).text)
+        again = [calls[index] for index in missing]
+        repeated = await _pipe(client.pipeline(transaction=False), again).execute(raise_on_error=False)
+        for index, answer in zip(missing, repeated, strict=True):
+            answers[index] = answer
+    return answers
