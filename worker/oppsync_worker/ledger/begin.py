@@ -11,11 +11,11 @@ from oppsync_worker.ledger.scripts import Call
 
 @dataclass(frozen=True, slots=True)
 class Go:
-    """Recorded as sending: send now. `enqueued_at_ms` is Redis' clock; `opportunity_id` only for updates."""
+    """Recorded as sending: send now. `age_ms` counts from enqueueing, on Redis' clock; `opportunity_id` for updates."""
 
     attempt: int
     opportunity_id: int | None
-    enqueued_at_ms: int
+    age_ms: int
     replays: int
 
 
@@ -63,7 +63,7 @@ def begun(answer: Any) -> Answer:
     verdict = answer[0].decode()
     if verdict == "go":
         known = answer[2].decode()
-        return Go(int(answer[1]), int(known) if known else None, int(float(answer[3])), int(answer[4]))
+        return Go(int(answer[1]), int(known) if known else None, int(answer[3]), int(answer[4]))
     if verdict == "soon":
         return Soon(int(answer[1]))
     if verdict == "settled":

@@ -67,20 +67,28 @@ def connection_options() -> dict[str, Any]:
     }
 
 
+_EXPLANATIONS: Final[tuple[tuple[type[RedisError], str], ...]] = (
+    (BusyLoadingError, "Redis is still loading its data; try again in a moment"),
+    (ReadOnlyError, "Redis is read-only: this is a replica, point REDIS_URL at the primary"),
+    (OutOfMemoryError, "Redis is out of memory and refuses writes: raise maxmemory or drain the queues"),
+    (AuthenticationError, "Redis refused the user or password in REDIS_URL"),
+    (NoPermissionError, "Redis does not permit this user what the ledger needs (see the runbook for the ACL)"),
+)
+_MARKS: Final = (
+    ("MISCONF", "Redis cannot write its data to disk and refuses writes: look at its log and its disk"),
+    ("OOM", "Redis is out of memory and refuses writes: raise maxmemory or drain the queues"),
+    ("READONLY", "Redis is read-only: this is a replica, point REDIS_URL at the primary"),
+)
+
+
 def explain(error: RedisError) -> str:
     """One line for a person: what is wrong with Redis, and what to do. Never holds the address or a password."""
-    match error:
-        case BusyLoadingError():
-            return "Redis is still loading its data; try again in a moment"
-        case ReadOnlyError():
-            return "Redis is read-only: this is a replica, point REDIS_URL at the primary"
-        case OutOfMemoryError():
-            return "Redis is out of memory and refuses writes: raise maxmemory or drain the queues"
-        case AuthenticationError() | NoPermissionError():
-            return "Redis refused the user or password in REDIS_URL"
+    for kind, words in _EXPLANATIONS:
+        if isinstance(error, kind):
+            return words
+    # Errors inside a script arrive as plain text.
     text = str(error).split("\n", maxsplit=1)[0]
-    if text.startswith("MISCONF"):
-        return "Redis cannot write its data to disk and refuses writes: look at its log and its disk"
-    if "OOM" in text:
-        return "Redis is out of memory and refuses writes: raise maxmemory or drain the queues"
+    for mark, words in _MARKS:
+        if mark in text:
+            return words
     return f"Redis is not answering ({type(error).__name__}): is it running, and is REDIS_URL right?"

@@ -1,0 +1,82 @@
+"""The worker's half of the ledger, from asyncio: every call lands, or says that it could not.
+
+While Redis is away a settled end is held in memory and tried again: the job's lease may run out meanwhile, and then the
+script finds a stale claim and changes nothing that it should not.
+"""
+
+import asyncio
+import time
+from typing import Any, Final
+
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
+
+from oppsync_worker.contract.jobs import AnyJob
+from oppsync_worker.contract.states import State
+from oppsync_worker.ledger import begin as beginning
+from oppsync_worker.ledger import claims, ends
+from oppsync_worker.ledger.connect import LedgerUnavailable, connection_options, explain
+from oppsync_worker.ledger.scripts import Call, run_async
+
+FIRST_PAUSE_S: Final = 0.05
+MOST_PAUSE_S: Final = 2.0
+
+CONNECTIONS: Final = 32
+"""Connections of one worker process: calls are short, so hundreds of jobs share them."""
+
+
+class Book:
+    """The ledger as one worker process writes it. Belongs to one event loop."""
+
+    def __init__(self, url: str, *, patience_s: float) -> None:
+        """Connects at the first call; `patience_s` is how long an end is tried while Redis is away."""
+        from redis.asyncio import BlockingConnectionPool  # noqa: PLC0415 - kept beside its only use
+
+        self._pool: ConnectionPool = BlockingConnectionPool.from_url(
+            url, max_connections=CONNECTIONS, timeout=None, retry=Retry(NoBackoff(), 1), **connection_options()
+        )
+        self.redis = Redis(connection_pool=self._pool)
+        self._patience_s = patience_s
+
+    async def begin(self, hand: ends.Hand, job: AnyJob, *, horizon_ms: int) -> beginning.Answer:
+        """May this claim send this job now?
+
+        Raises:
+            LedgerUnavailable: Redis did not answer in time; nothing was sent, and nothing may be.
+        """
+        return beginning.begun(await self.surely(beginning.begin(hand, job, horizon_ms=horizon_ms)))
+
+    async def settle(self, call: Call) -> State | None:
+        """Write an end of an attempt; None when the claim was stale and nothing changed.
+
+        Raises:
+            LedgerUnavailable: Redis did not take it in time.
+        """
+        return ends.ended(await self.surely(call))
+
+    async def release(self, tag: str) -> None:
+        """Hand a claim back unsent. Should Redis be away, the lease runs out and does the same."""
+        try:
+            await run_async(self.redis, claims.release(tag))
+        except RedisError:
+            return
+
+    async def surely(self, call: Call) -> Any:
+        """Run a script, again and again while Redis is away; every script is safe to repeat."""
+        started, pause = time.monotonic(), FIRST_PAUSE_S
+        while True:
+            try:
+                return await run_async(self.redis, call)
+            except RedisError as error:
+                ours = isinstance(error, ResponseError | NoPermissionError) and "illegal transition" in str(error)
+                if ours or time.monotonic() - started > self._patience_s:
+                    raise LedgerUnavailable(str(error) if ours else explain(error)) from error
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, MOST_PAUSE_S)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.redis.aclose()
+        await self._pool.aclose()

@@ -1,0 +1,84 @@
+"""From an error to a verdict: what becomes of the job. The rim performs it; nothing is decided there.
+
+| error | verdict |
+|---|---|
+| Throttled | `Defer`: the instance cools down, no attempt spent |
+| CredentialRefused | `HoldInstance`: no attempt spent |
+| Rejected | `Bury` as rejected |
+| AnswerLost | `Doubt` |
+| NotSent, Unavailable | `Retry`, until attempts or time are used up: then `Bury` as exhausted |
+"""
+
+from dataclasses import dataclass
+
+from oppsync_worker.contract.states import Cause
+from oppsync_worker.errors import AnswerLost, AttemptError, CredentialRefused, NotSent, Rejected, Throttled, Unavailable
+from oppsync_worker.instances import InstanceSettings
+from oppsync_worker.policy.backoff import delay_s
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Another attempt after `delay_s` seconds."""
+
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Defer:
+    """Wait for a slot after the instance's cool-down of `cool_down_s` seconds; `limit` is what the CRM disclosed."""
+
+    cool_down_s: float
+    limit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class HoldInstance:
+    """The credential was refused: keep the job, pause, and hold the instance when it is refused again and again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A create whose fate is unknown: park it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """No further attempt."""
+
+    cause: Cause
+    detail: str
+
+
+Verdict = Retry | Defer | HoldInstance | Doubt | Bury
+
+
+def decide(error: AttemptError, instance: InstanceSettings, *, attempt: int, age_s: float, draw: float) -> Verdict:
+    """What becomes of a job after attempt number `attempt` of it failed, `age_s` seconds after it was enqueued."""
+    match error:
+        case Throttled():
+            asked = error.retry_after_s
+            pause = instance.budget.cool_down_seconds if asked is None else asked
+            return Defer(pause * (1 + 0.1 * draw), error.limit)
+        case CredentialRefused():
+            return HoldInstance()
+        case Rejected():
+            return Bury(Cause.REJECTED, str(error))
+        case AnswerLost():
+            return Doubt()
+        case NotSent() | Unavailable():
+            return _retry(error, instance, attempt=attempt, age_s=age_s, draw=draw)
+    # An error without a verdict is our bug; the architecture tests look for one.
+    raise TypeError(f"no verdict for {type(error).__name__}")
+
+
+def _retry(error: AttemptError, instance: InstanceSettings, *, attempt: int, age_s: float, draw: float) -> Verdict:
+    settings = instance.retry
+    if attempt >= settings.max_attempts:
+        return Bury(Cause.EXHAUSTED, f"{attempt} attempts; the last: {error}")
+    delay = delay_s(attempt, settings, draw=draw, retry_after_s=error.retry_after_s)
+    if age_s + delay > settings.max_age_seconds:
+        return Bury(
+            Cause.EXHAUSTED, f"older than {settings.max_age_seconds:g} s after {attempt} attempts; the last: {error}"
+        )
+    return Retry(delay)

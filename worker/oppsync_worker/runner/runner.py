@@ -1,0 +1,179 @@
+"""The life of one claimed message in a worker.
+
+1. Read it. A message that breaks the contract is buried; nothing was sent.
+2. Look up its instance. One that this worker does not know is held; nothing was sent.
+3. Begin: the ledger says whether this claim may send, and when. Until it says `Go`, nothing was sent and the job can
+   be handed back at any time. When it has said `Go`, the job is recorded as sending.
+4. Send, once. There is no retry below this line.
+5. Settle: one script acknowledges the claim, changes the ledger and takes effect. Whatever goes wrong between 3 and 5
+   leaves a job that is recorded as sending under a claim that will run out: a create is then in doubt, an update is
+   sent again.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from oppsync_worker.contract.errors import ContractError, InvalidJob
+from oppsync_worker.contract.fields import iso_utc
+from oppsync_worker.contract.jobs import AnyJob
+from oppsync_worker.contract.names import Kind
+from oppsync_worker.contract.states import Cause, State
+from oppsync_worker.contract.wire import decode
+from oppsync_worker.errors import AnswerLost, AttemptError, Seen, Unavailable
+from oppsync_worker.instances import InstanceSettings
+from oppsync_worker.ledger import ends
+from oppsync_worker.ledger.begin import Go, Soon
+from oppsync_worker.ledger.book import Book
+from oppsync_worker.ledger.connect import LedgerUnavailable
+from oppsync_worker.limits.budget import HORIZON_MS
+from oppsync_worker.policy.verdicts import decide
+from oppsync_worker.runner.ends import Abandoned, Dead, Done, End, Parked
+from oppsync_worker.runner.reports import Report, Reporter
+from oppsync_worker.runner.settling import end_of, fulfil
+
+
+class Answer(Protocol):
+    """What is kept of the CRM's answer."""
+
+    @property
+    def opportunity_id(self) -> int: ...
+
+    @property
+    def kept(self) -> Mapping[str, Any]: ...
+
+
+class Sender(Protocol):
+    """The CRM, as far as a delivery needs it."""
+
+    async def send(
+        self, job: AnyJob, instance: InstanceSettings, *, marker: str | None, opportunity_id: int | None
+    ) -> Answer:
+        """Send the job, once. Raises an `AttemptError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A claimed message, as the rim hands it over."""
+
+    tag: str
+    task: str
+    job_id: str
+    args: object
+    kwargs: Mapping[str, Any]
+
+
+class Runner:
+    """Carries claimed messages to the CRM. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        *,
+        book: Book,
+        sender: Sender,
+        instances: Mapping[str, InstanceSettings],
+        reporter: Reporter,
+        ttl_s: int,
+        draw: Callable[[], float],
+    ) -> None:
+        """`draw` gives uniform numbers in [0, 1); `ttl_s` is how long outcomes are kept."""
+        self._book = book
+        self._sender = sender
+        self._instances = instances
+        self._reporter = reporter
+        self._ttl_s = ttl_s
+        self._draw = draw
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Begin nothing more: what has not been sent is handed back."""
+        self._stopping.set()
+
+    async def deliver(self, delivery: Delivery) -> End:
+        """Take one claimed message to its end. Raises nothing but cancellation."""
+        hand = ends.Hand(delivery.tag, delivery.job_id, self._ttl_s)
+        try:
+            return await self._deliver(hand, delivery)
+        except LedgerUnavailable as error:
+            self._reporter.notice("ledger_unavailable", job_id=delivery.job_id, message=str(error))
+            return Abandoned(str(error))
+
+    async def _deliver(self, hand: ends.Hand, delivery: Delivery) -> End:
+        try:
+            job = decode(delivery.task, delivery.job_id, delivery.args, delivery.kwargs)
+        except ContractError as error:
+            return await self._refuse(hand, delivery, error)
+        report = Report.of(job)
+        instance = self._instances.get(job.instance)
+        if instance is None:
+            call = ends.hold_unknown_instance(hand, kind=job.kind, instance=job.instance, lane=job.lane)
+            state = await self._book.settle(call)
+            self._reporter.parked(report, state or State.HELD, cause="unknown_instance")
+            return Parked(state or State.HELD)
+        begun = await self._begin(hand, job, report)
+        if not isinstance(begun, Go):
+            return begun
+        return await self._attempt(hand, job, instance, begun, report)
+
+    async def _begin(self, hand: ends.Hand, job: AnyJob, report: Report) -> Go | Parked:
+        started = time.monotonic()
+        while not self._stopping.is_set():
+            answer = await self._book.begin(hand, job, horizon_ms=HORIZON_MS)
+            match answer:
+                case Go():
+                    report.slot_wait_ms = int((time.monotonic() - started) * 1000)
+                    return answer
+                case Soon(delay_ms):
+                    try:
+                        async with asyncio.timeout(delay_ms / 1000):
+                            await self._stopping.wait()
+                    except TimeoutError:
+                        continue
+                case _:
+                    self._reporter.parked(report, answer.state, cause=answer.why)
+                    return Parked(answer.state)
+        await self._book.release(hand.tag)
+        return Parked(State.QUEUED)
+
+    async def _attempt(self, hand: ends.Hand, job: AnyJob, instance: InstanceSettings, go: Go, report: Report) -> End:
+        marker = job.job_id if job.kind == Kind.CREATE else None
+        at, started = iso_utc(datetime.now(UTC)), time.monotonic()
+        error: AttemptError
+        try:
+            answer = await self._sender.send(job, instance, marker=marker, opportunity_id=go.opportunity_id)
+        except AttemptError as raised:
+            error = raised
+        except Exception as bug:  # noqa: BLE001 - a job is never lost to a bug of ours: it counts as an answer lost
+            self._reporter.unexpected(bug, report)
+            lost = AnswerLost if job.kind == Kind.CREATE else Unavailable
+            error = lost(Seen(None, f"internal error while sending: {type(bug).__name__}"))
+        else:
+            report.took(go, time.monotonic() - started)
+            result = report.result(answer.opportunity_id, answer.kept)
+            call = ends.succeed(hand, opportunity_id=answer.opportunity_id, result=result)
+            state = await self._book.settle(call)
+            self._reporter.succeeded(report, answer.opportunity_id, stale=state is None)
+            return Done(result)
+        report.took(go, time.monotonic() - started)
+        verdict = decide(error, instance, attempt=go.attempt, age_s=go.age_ms / 1000, draw=self._draw())
+        attempt = report.as_attempt(at, error)
+        state = await self._book.settle(fulfil(verdict, hand, instance, attempt))
+        self._reporter.failed(report, error, verdict, state)
+        return end_of(verdict, state)
+
+    async def _refuse(self, hand: ends.Hand, delivery: Delivery, error: ContractError) -> End:
+        instance = delivery.kwargs.get("instance")
+        call = ends.bury(
+            hand,
+            cause=Cause.INVALID,
+            detail=str(error),
+            kind=delivery.task,
+            instance=instance if isinstance(error, InvalidJob) and isinstance(instance, str) else None,
+        )
+        await self._book.settle(call)
+        self._reporter.buried_unread(delivery.job_id, delivery.task, Cause.INVALID, str(error))
+        return Dead(Cause.INVALID, str(error))

@@ -1,0 +1,35 @@
+"""From a verdict to the script that performs it."""
+
+from typing import assert_never
+
+from oppsync_worker.contract.states import State
+from oppsync_worker.instances import InstanceSettings
+from oppsync_worker.ledger import ends
+from oppsync_worker.ledger.scripts import Call
+from oppsync_worker.policy.verdicts import Bury, Defer, Doubt, HoldInstance, Retry, Verdict
+from oppsync_worker.runner.ends import Dead, End, Parked
+from oppsync_worker.settings import fingerprint
+
+
+def fulfil(verdict: Verdict, hand: ends.Hand, instance: InstanceSettings, attempt: ends.Attempt) -> Call:
+    """The one call that acknowledges the claim and makes the verdict true."""
+    match verdict:
+        case Retry(delay_s):
+            return ends.reschedule(hand, delay_ms=int(delay_s * 1000), attempt=attempt)
+        case Defer(cool_down_s, limit):
+            return ends.wait(hand, cool_down_ms=int(cool_down_s * 1000), limit=limit, attempt=attempt)
+        case HoldInstance():
+            return ends.refuse_credential(hand, fingerprint=fingerprint(instance), attempt=attempt)
+        case Doubt():
+            return ends.doubt(hand, attempt=attempt)
+        case Bury(cause, detail):
+            return ends.bury(hand, cause=cause, detail=detail, attempt=attempt)
+        case _:
+            assert_never(verdict)
+
+
+def end_of(verdict: Verdict, state: State | None) -> End:
+    """What the rim is told after the verdict was performed; a stale claim (`state` is None) ends nothing."""
+    if isinstance(verdict, Bury) and state == State.DEAD:
+        return Dead(verdict.cause, verdict.detail)
+    return Parked(state or State.UNKNOWN)

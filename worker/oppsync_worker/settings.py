@@ -1,0 +1,164 @@
+"""What a worker is told from outside. Read once, by the composition root; every wrong value is named at once.
+
+| variable | meaning |
+|---|---|
+| REDIS_URL | broker, ledger and results; unset: the embedded server started by `oppsync` |
+| SPRINTHUB_INSTANCE, SPRINTHUB_API_TOKEN | one instance |
+| SPRINTHUB_INSTANCES_FILE | many instances: TOML, one table each (see `InstanceSettings`) |
+| SPRINTHUB_BASE_URL | where instances live that do not say so themselves |
+| SENTRY_DSN, SENTRY_ENVIRONMENT | error reporting |
+| OPPSYNC_CONCURRENCY | calls in flight per worker process |
+| OPPSYNC_LEASE_SECONDS | how long a silent worker keeps its jobs |
+| OPPSYNC_MAX_CRASHES | workers a job may take down before it is buried as poison |
+| OPPSYNC_OUTCOME_DAYS | how long outcomes are kept |
+| OPPSYNC_LOG, OPPSYNC_LOG_LEVEL | auto, json or text; a level of the standard library |
+"""
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from oppsync_worker.instances import DEFAULT_BASE_URL, InstanceSettings
+
+
+class SettingsError(ValueError):
+    """Settings are missing or wrong; `problems` has one line for each, none of them with a secret in it."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Settings(BaseModel):
+    """All settings of one worker process."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    instances: Mapping[str, InstanceSettings]
+    sentry_dsn: SecretStr | None = None
+    sentry_environment: str = "production"
+    concurrency: Annotated[int, Field(ge=1, le=5_000)] = 200
+    lease_seconds: Annotated[float, Field(ge=1, le=600)] = 30.0
+    max_crashes: Annotated[int, Field(ge=0, le=100)] = 3
+    outcome_days: Annotated[float, Field(gt=0, le=3_650)] = 7.0
+    log: Literal["auto", "json", "text"] = "auto"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read the variables above.
+
+        Raises:
+            SettingsError: with every problem, each naming its variable, or the file, table and key.
+        """
+        problems: list[str] = []
+        instances = _instances(environ, problems)
+        given: dict[str, Any] = {"instances": instances, "sentry_dsn": environ.get("SENTRY_DSN") or None}
+        for variable, name in _VARIABLES.items():
+            if environ.get(variable):
+                given[name] = environ[variable]
+        try:
+            settings = cls.model_validate(given)
+        except ValidationError as error:
+            names = {name: variable for variable, name in _VARIABLES.items()}
+            problems += [f"{names.get(str(e['loc'][0]), e['loc'][0])}: {_said(e['msg'])}" for e in _errors(error)]
+        if problems:
+            raise SettingsError(*problems)
+        return settings
+
+    @property
+    def ttl_s(self) -> int:
+        """Seconds that an outcome is kept."""
+        return int(self.outcome_days * 86_400)
+
+    @property
+    def secrets(self) -> list[str]:
+        """Every secret there is, for those who must make sure that none gets out."""
+        tokens = [secret for one in self.instances.values() for secret in (one.token, one.bearer) if secret]
+        return [secret.get_secret_value() for secret in [*tokens, *filter(None, [self.sentry_dsn])]]
+
+
+_VARIABLES = {
+    "SENTRY_ENVIRONMENT": "sentry_environment",
+    "OPPSYNC_CONCURRENCY": "concurrency",
+    "OPPSYNC_LEASE_SECONDS": "lease_seconds",
+    "OPPSYNC_MAX_CRASHES": "max_crashes",
+    "OPPSYNC_OUTCOME_DAYS": "outcome_days",
+    "OPPSYNC_LOG": "log",
+    "OPPSYNC_LOG_LEVEL": "log_level",
+}
+
+
+def fingerprint(instance: InstanceSettings) -> str:
+    """Tells one credential from another without telling it: a digest of the token, cut to 48 bits."""
+    return hashlib.sha256(instance.token.get_secret_value().encode()).hexdigest()[:12]
+
+
+def _instances(environ: Mapping[str, str], problems: list[str]) -> dict[str, InstanceSettings]:
+    tables = _tables(environ, problems)
+    if not tables and not problems:
+        problems.append(
+            "no SprintHub instance is set: set SPRINTHUB_INSTANCE and SPRINTHUB_API_TOKEN, or SPRINTHUB_INSTANCES_FILE"
+        )
+    base_url = environ.get("SPRINTHUB_BASE_URL") or DEFAULT_BASE_URL
+    found = {}
+    for name, (where, table) in tables.items():
+        try:
+            found[name] = InstanceSettings.model_validate({"base_url": base_url, **table, "name": name})
+        except ValidationError as error:
+            for e in _errors(error):
+                place = ".".join(str(part) for part in e["loc"])
+                problems.append(f"{where} {_WHERE.get(place, place)}: {_said(e['msg'])}")
+    return found
+
+
+def _tables(environ: Mapping[str, str], problems: list[str]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Instance name -> (where its table comes from, the table)."""
+    name, token = environ.get("SPRINTHUB_INSTANCE"), environ.get("SPRINTHUB_API_TOKEN")
+    file = environ.get("SPRINTHUB_INSTANCES_FILE")
+    tables: dict[str, tuple[str, dict[str, Any]]] = {}
+    for key, table in (_read(Path(file), problems) if file else {}).items():
+        if isinstance(table, dict):
+            tables[key] = (f"{file}: [{key}]", table)
+        else:
+            problems.append(f"{file}: {key} stands outside of any table; one table per instance, as in [acme]")
+    if name and token:
+        tables[name] = ("SPRINTHUB_INSTANCE", {"token": token})
+    elif name:
+        problems.append("SPRINTHUB_API_TOKEN is not set, but SPRINTHUB_INSTANCE is: set both, or neither")
+    elif token:
+        problems.append("SPRINTHUB_INSTANCE is not set, but SPRINTHUB_API_TOKEN is: set both, or neither")
+    return tables
+
+
+_WHERE = {"base_url": "base_url (SPRINTHUB_BASE_URL)"}
+
+
+def _read(file: Path, problems: list[str]) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        problems.append(f"SPRINTHUB_INSTANCES_FILE: cannot read {file}: {error.strerror}")
+    except UnicodeDecodeError:
+        problems.append(f"SPRINTHUB_INSTANCES_FILE: {file} is not UTF-8")
+    except tomllib.TOMLDecodeError as error:
+        problems.append(f"SPRINTHUB_INSTANCES_FILE: {file} is not TOML: {error}")
+    return {}
+
+
+def _errors(error: ValidationError) -> list[Any]:
+    return list(error.errors(include_url=False, include_context=False, include_input=False))
+
+
+def _said(message: str) -> str:
+    if message == "Field required":
+        return "is missing"
+    if message == "Extra inputs are not permitted":
+        return "is not a setting of an instance"
+    if "match pattern" in message:
+        return "is not of the expected form"
+    return message.replace("Input should be", "must be")
