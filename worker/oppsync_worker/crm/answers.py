@@ -1,7 +1,7 @@
 """The few fields of an answer that may be kept.
 
-SprintHub answers a create with the whole lead: names, phones, addresses, even a password in its own sample. So each kept
-field is picked by name *and* by shape; a text that is no amount, status or time is dropped, and nothing else is copied.
+SprintHub answers a create with the whole lead: names, phones, addresses, even a password in its own sample. So each
+kept field is picked by name *and* by shape: a text that is no amount, status or time is dropped.
 """
 
 import re
@@ -45,7 +45,7 @@ class Expected:
         return cls(job.kind, opportunity_id, job.lead_id, job.crm_column)
 
 
-class Unreadable(ValueError):  # noqa: N818 - reads as the others do
+class Unreadable(ValueError):
     """A success answer that proves nothing; its text names what is missing and repeats no value."""
 
 
@@ -54,8 +54,8 @@ def read_record(document: Any, expected: Expected) -> Record:
 
     A create counts only with a positive integer `id` (a digit string, or `data.id`, will do), and only if `lead_id` and
     `crm_column`, where the answer shows them, are those of the request: the documented answer has both, but their
-    absence beside a readable id is no evidence against it. An update counts as soon as the answer is a JSON object
-    which neither names another record nor has the shape of the update's refusal (`error` without `data`).
+    absence beside a readable id is no evidence against it. An update, whose id is known, counts as soon as the answer
+    is a JSON object which neither names another record nor has the shape of a refusal (`error` without `data`).
 
     Raises:
         Unreadable: when the answer does not prove the success that its status claims.
@@ -77,7 +77,10 @@ def read_record(document: Any, expected: Expected) -> Record:
         raise Unreadable("an error inside a success")
     if found and expected.opportunity_id and found != expected.opportunity_id:
         raise Unreadable("another id than was sent")
-    return Record(expected.opportunity_id or found or 0, whitelisted(shown))
+    opportunity_id = expected.opportunity_id or found
+    if not opportunity_id:
+        raise Unreadable("no id")
+    return Record(opportunity_id, whitelisted(shown))
 
 
 def whitelisted(shown: Mapping[str, Any]) -> dict[str, Scalar]:

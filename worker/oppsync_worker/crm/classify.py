@@ -31,7 +31,7 @@ from oppsync_worker.crm.answers import Expected, Record, Unreadable, integer, re
 from oppsync_worker.crm.body import NOT_JSON, Answer, read_json
 from oppsync_worker.crm.redact import redact
 from oppsync_worker.crm.retry_after import retry_after_seconds
-from oppsync_worker.crm.seen import message_of, seen_in
+from oppsync_worker.crm.seen import messages_of, seen_in
 from oppsync_worker.errors import (
     AnswerLost,
     AttemptError,
@@ -44,7 +44,7 @@ from oppsync_worker.errors import (
 )
 
 _TOO_MANY: Final = re.compile(r"too[\s_-]{0,3}many[\s_-]{0,3}requests", re.IGNORECASE)
-_READ_CHARS: Final = 65_536
+_READ_BYTES: Final = 65_536
 _WRONG_ADDRESS: Final = (HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.PERMANENT_REDIRECT)
 _ASKS_AGAIN: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY)
 
@@ -54,9 +54,9 @@ _NOTHING_WAS_SENT: Final = (
     httpx.PoolTimeout,
     httpx.UnsupportedProtocol,
     httpx.LocalProtocolError,
-    httpx.InvalidURL,
 )
-"""Failures that come before the first byte, with our own transport and with httpcore's.
+"""Failures that come before the first byte, with our own transport and with httpcore's. `InvalidURL` is not one of
+them: httpx also raises it over a redirect's `Location`, which arrives after the request was carried out.
 
 Not with every transport: httpx-aiohttp 0.2 calls a connection that the server dropped after reading the request a
 `ConnectTimeout`, which would send a create twice. See `transport`.
@@ -77,7 +77,7 @@ def classify_answer(answer: Answer, *, expected: Expected, now: datetime, secret
     """
     document = read_json(answer.body) if answer.complete else NOT_JSON
     wait = retry_after_seconds(answer.headers.get("retry-after"), now=now)
-    if HTTPStatus(200) <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+    if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
         try:
             return read_record(document, expected)
         except Unreadable as error:
@@ -86,14 +86,21 @@ def classify_answer(answer: Answer, *, expected: Expected, now: datetime, secret
     raise _refusal(answer, document, kind=expected.kind, wait=wait, secrets=secrets)
 
 
-def classify_failure(kind: Kind, error: Exception, *, secrets: Iterable[str] = ()) -> AttemptError:
-    """What it means that no whole answer came. Anything that is not provably `NotSent` was sent."""
+def classify_failure(kind: Kind, error: Exception, *, began: bool = True, secrets: Iterable[str] = ()) -> AttemptError:
+    """What it means that no whole answer came.
+
+    Args:
+        kind: the job's.
+        error: what was raised instead; anything that is no proof of the contrary counts as sent.
+        began: False when the request was not even complete, whatever the error.
+        secrets: texts that must not be repeated.
+    """
     if isinstance(error, AttemptError):
         return error
-    if isinstance(error, asyncio.TimeoutError):
+    if began and isinstance(error, asyncio.TimeoutError):
         return _unsettled(kind)(Seen(None, "no whole answer within the call's deadline"))
     seen = Seen(None, redact(f"{type(error).__name__}: {_words(error)}".rstrip(": "), secrets=secrets))
-    return NotSent(seen) if isinstance(error, _NOTHING_WAS_SENT) else _unsettled(kind)(seen)
+    return _unsettled(kind)(seen) if began and not isinstance(error, _NOTHING_WAS_SENT) else NotSent(seen)
 
 
 def _refusal(answer: Answer, document: Any, *, kind: Kind, wait: float | None, secrets: Iterable[str]) -> AttemptError:
@@ -120,10 +127,8 @@ def _unsettled(kind: Kind) -> type[AnswerLost | Unavailable]:
 
 def _says_too_many(answer: Answer, document: Any) -> bool:
     """SprintHub's throttle differs from a bad token by these words only; case varies between instances."""
-    text = message_of(document)
-    if text is None:
-        text = answer.body[:_READ_CHARS].decode(errors="replace")
-    return _TOO_MANY.search(text) is not None
+    texts = messages_of(document) or [answer.body[:_READ_BYTES].decode(errors="replace")]
+    return any(_TOO_MANY.search(text) for text in texts)
 
 
 def _words(error: Exception) -> str:

@@ -4,16 +4,19 @@ Only documented keys, in the documented order, and no nulls: SprintHub's endpoin
 properties, and its clients drop nulls because they upset its validation.
 """
 
-import json
 from decimal import Decimal
-from typing import Any
+from json import JSONEncoder
+from typing import Any, Final
 
 from oppsync_worker.contract.fields import iso_utc
 from oppsync_worker.contract.jobs import AnyJob, CreateOpportunity
 from oppsync_worker.instances import InstanceSettings
 
-FIRST_POSITION = 0
+FIRST_POSITION: Final = 0
 """The `sequence` of a create that names none: the one integration that measured it found the key to be required."""
+
+
+_ENCODER: Final = JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def opportunity_body(job: AnyJob, settings: InstanceSettings, *, marker: str | None) -> bytes:
@@ -42,7 +45,7 @@ def opportunity_body(job: AnyJob, settings: InstanceSettings, *, marker: str | N
 
 
 def _json(value: Any) -> str | None:
-    return None if value is None else json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return None if value is None else _ENCODER.encode(value)
 
 
 def _value(value: Decimal | None, settings: InstanceSettings) -> str | None:

@@ -23,22 +23,18 @@ def seen_in(answer: Answer, document: Any, *, secrets: Iterable[str]) -> Seen:
     return Seen(answer.status, _line(answer, document, secrets))
 
 
-def message_of(document: Any) -> str | None:
-    """The words of a refusal: `msg`, else `error`; None when the answer has neither as text."""
-    if isinstance(document, dict):
-        for key in ("msg", "error"):
-            value = document.get(key)
-            if isinstance(value, list):
-                value = "; ".join(item for item in value if isinstance(item, str))
-            if isinstance(value, str) and value.strip():
-                return value
-    return None
+def messages_of(document: Any) -> list[str]:
+    """The words of a refusal: the texts under `msg` and `error`, singly or in a list."""
+    if not isinstance(document, dict):
+        return []
+    values = [document.get("msg"), document.get("error")]
+    texts = [text for value in values for text in (value if isinstance(value, list) else [value])]
+    return [text for text in texts if isinstance(text, str) and text.strip()]
 
 
 def _line(answer: Answer, document: Any, secrets: Iterable[str]) -> str:
     if document is not NOT_JSON:
-        message = message_of(document)
-        return redact(message, secrets=secrets) if message else "no message"
+        return redact("; ".join(messages_of(document)), secrets=secrets) or "no message"
     text = answer.body[:_READ_BYTES].decode(errors="replace").strip().lstrip("\ufeff")
     if not text:
         return "empty answer"

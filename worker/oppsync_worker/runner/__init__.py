@@ -1,1 +1,1 @@
-"""One attempt from start to end: knows what a job, an instance and a verdict are, and neither Celery nor Redis' words."""
+"""One attempt from start to end: knows jobs, instances and verdicts, and neither Celery nor Redis' words."""

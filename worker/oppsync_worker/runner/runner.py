@@ -40,10 +40,14 @@ class Answer(Protocol):
     """What is kept of the CRM's answer."""
 
     @property
-    def opportunity_id(self) -> int: ...
+    def opportunity_id(self) -> int:
+        """SprintHub's id of the record."""
+        ...
 
     @property
-    def kept(self) -> Mapping[str, Any]: ...
+    def kept(self) -> Mapping[str, Any]:
+        """The whitelisted fields."""
+        ...
 
 
 class Sender(Protocol):

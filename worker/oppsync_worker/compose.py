@@ -1,0 +1,73 @@
+"""Putting the parts together. Imported by `app` once Sentry is in place, and by nothing else."""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from celery import Celery
+from kombu.transport import TRANSPORT_ALIASES
+
+from oppsync_worker.celeryconfig import celery_settings
+from oppsync_worker.crm.client import CrmClient
+from oppsync_worker.engine.consumer import Consumer
+from oppsync_worker.engine.engine import Engine
+from oppsync_worker.engine.housekeeping import Housekeeping
+from oppsync_worker.engine.pool import TaskPool
+from oppsync_worker.engine.transport import ALIAS, Transport
+from oppsync_worker.ledger.book import Book
+from oppsync_worker.limits.budget import announce
+from oppsync_worker.runner.reports import Reporter
+from oppsync_worker.runner.runner import Runner
+from oppsync_worker.settings import Settings, fingerprint
+from oppsync_worker.tasks import register
+
+
+def create_app(settings: Settings, url: str, reporter: Reporter) -> Celery:
+    """Build the Celery app of one worker process."""
+    engine = Engine(redis_url=url, lease_s=settings.lease_seconds, ttl_s=settings.ttl_s, reporter=reporter)
+
+    class Pool(TaskPool):
+        """The pool of this app."""
+
+    class AppConsumer(Consumer):
+        """The consumer of this app."""
+
+    # Celery makes both itself, from their classes: a class of one's own is how they get to know the engine.
+    Pool.engine = AppConsumer.engine = engine
+    Pool.opening = staticmethod(lambda: opened(engine, settings, reporter))
+    # kombu refuses dotted names in a URL's scheme, so the transport needs an alias.
+    TRANSPORT_ALIASES[ALIAS] = f"{Transport.__module__}:{Transport.__qualname__}"
+    app = Celery("oppsync")
+    app.config_from_object(celery_settings(engine, concurrency=settings.concurrency, pool=Pool, consumer=AppConsumer))
+    register(app, engine)
+    return app
+
+
+@asynccontextmanager
+async def opened(engine: Engine, settings: Settings, reporter: Reporter) -> AsyncIterator[None]:
+    """Everything that lives on the asyncio thread, for as long as the worker runs."""
+    # Twice the lease: later than that, somebody else has the job.
+    book = Book(engine.redis_url, patience_s=2 * settings.lease_seconds)
+    housekeeping = Housekeeping(
+        book.redis,
+        engine.hands,
+        lease_ms=engine.lease_ms,
+        max_crashes=settings.max_crashes,
+        ttl_s=settings.ttl_s,
+        announcements=[announce(one, fingerprint=fingerprint(one)) for one in settings.instances.values()],
+    )
+    async with CrmClient() as crm, housekeeping.running():
+        engine.runner = Runner(
+            book=book,
+            sender=crm,
+            instances=settings.instances,
+            reporter=reporter,
+            ttl_s=settings.ttl_s,
+            draw=random.random,
+        )
+        try:
+            yield
+        finally:
+            engine.runner = None
+    await book.close()
+    engine.close()

@@ -1,0 +1,51 @@
+"""Celery's consumer, without the parts that let a message go unrecorded or the workers chatter.
+
+Stock Celery deletes what it cannot run: unknown tasks (every deploy with old workers has some), messages without a
+task, undecodable bodies. Here each is buried, whole, before anything is acknowledged.
+"""
+
+from typing import Any
+
+from celery.worker.consumer import Consumer as StockConsumer
+
+from oppsync_worker.contract.states import Cause
+from oppsync_worker.engine.engine import Engine
+
+
+class Consumer(StockConsumer):  # type: ignore[misc]
+    """Buries what Celery cannot run. The composition root makes a subclass that knows its engine."""
+
+    engine: Engine
+
+    class Blueprint(StockConsumer.Blueprint):  # type: ignore[misc]
+        """Celery's steps without mingle, gossip and heartbeats: they broadcast all the time and bring nothing here."""
+
+        default_steps = (
+            "celery.worker.consumer.connection:Connection",
+            "celery.worker.consumer.events:Events",
+            "celery.worker.consumer.control:Control",
+            "celery.worker.consumer.tasks:Tasks",
+            "celery.worker.consumer.consumer:Evloop",
+        )
+
+    def on_unknown_message(self, _body: Any, message: Any) -> None:
+        """A message without a task."""
+        self._bury(message, Cause.MALFORMED, "the message names no task")
+
+    def on_unknown_task(self, _body: Any, message: Any, _exc: BaseException) -> None:
+        """A task that this version does not have."""
+        name = str(message.headers.get("task"))[:100]
+        self._bury(message, Cause.UNKNOWN_TASK, f"there is no task {name!r} in this worker")
+
+    def on_invalid_task(self, _body: Any, message: Any, exc: BaseException) -> None:
+        """A message that Celery finds invalid."""
+        self._bury(message, Cause.MALFORMED, f"Celery refuses the message: {type(exc).__name__}")
+
+    def on_decode_error(self, message: Any, exc: BaseException) -> None:
+        """A body that Celery cannot decode."""
+        self._bury(message, Cause.UNDECODABLE, f"Celery cannot decode the message: {type(exc).__name__}")
+
+    def _bury(self, message: Any, cause: Cause, detail: str) -> None:
+        headers = message.headers if isinstance(message.headers, dict) else None
+        self.engine.bury(message.delivery_tag, headers, cause=cause, detail=detail)
+        message.ack()

@@ -1,0 +1,129 @@
+"""What the parts of the engine share: the claims in hand, and the ledger as Celery's consumer thread reaches it."""
+
+import logging
+import os
+import socket
+from collections.abc import Mapping
+from typing import Any, Final
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from oppsync_worker.contract.names import Kind
+from oppsync_worker.contract.states import Cause, State
+from oppsync_worker.engine.hands import Hands, Hold
+from oppsync_worker.ledger import claims, ends, keys
+from oppsync_worker.ledger.claims import Claimed
+from oppsync_worker.ledger.connect import connection_options
+from oppsync_worker.ledger.scripts import Call, run
+from oppsync_worker.runner.ends import Abandoned, End
+from oppsync_worker.runner.reports import Reporter
+from oppsync_worker.runner.runner import Delivery, Runner
+
+logger = logging.getLogger(__name__)
+
+CLAIM_MOST: Final = 100
+"""Claims per script: one round trip for a hundred jobs; the script holds Redis up for a few milliseconds."""
+
+TAG_HEADER: Final = "claim_tag"
+"""Header under which a claim's tag travels from the transport to the task, inside this process only."""
+
+
+class Engine:
+    """One per worker process; built by the composition root, handed to transport, pool, consumer and tasks."""
+
+    def __init__(self, *, redis_url: str, lease_s: float, ttl_s: int, reporter: Reporter) -> None:
+        """Connects at the first claim. `lease_s` is how long a silent worker keeps its claims."""
+        self.redis_url = redis_url
+        self.lease_ms = int(lease_s * 1000)
+        self.ttl_s = ttl_s
+        self.hands = Hands()
+        self.runner: Runner | None = None
+        self._reporter = reporter
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self._redis = Redis.from_url(redis_url, retry=Retry(NoBackoff(), 1), **connection_options())
+
+    def claim(self, queues: list[str], most: int) -> list[Claimed]:
+        """Claim up to `most` messages for this process. Raises `RedisError`."""
+        call = claims.claim(queues, most=min(most, CLAIM_MOST), lease_ms=self.lease_ms, worker=self._name)
+        claimed = claims.claimed(run(self._redis, call))
+        for one in claimed:
+            self.hands.take(one.tag)
+        return claimed
+
+    async def deliver(self, delivery: Delivery) -> End:
+        """Run one claimed message to its end, and remember whether its claim is settled."""
+        if self.runner is None:
+            self.hands.abandon(delivery.tag)
+            return Abandoned("the worker is not open yet")
+        end = await self.runner.deliver(delivery)
+        if isinstance(end, Abandoned):
+            self.hands.abandon(delivery.tag)
+        else:
+            self.hands.settle(delivery.tag)
+        return end
+
+    def bury(self, tag: str, message: Mapping[str, Any] | None, *, cause: Cause, detail: str) -> None:
+        """Bury a claimed message that cannot be run. On failure the claim is left to its lease."""
+        job_id = self._redis_job(tag)
+        if job_id is None:
+            return
+        hand = ends.Hand(tag, job_id, self.ttl_s)
+        task = str((message or {}).get("task") or "")[:200]
+        if self._settle(hand, ends.bury(hand, cause=cause, detail=detail, kind=task)):
+            self._reporter.buried_unread(job_id, task, cause, detail)
+
+    def release(self, tag: str) -> None:
+        """Hand a claim back. On failure it is left to its lease."""
+        self.hands.drop(tag)
+        try:
+            run(self._redis, claims.release(tag))
+        except RedisError as error:
+            logger.warning("claim %s left to its lease: %s", tag, type(error).__name__)
+
+    def acknowledged(self, tag: str) -> None:
+        """Celery is done with a message. What nobody has settled must not disappear with it.
+
+        That happens when Celery gives a message up by itself: revoked, timed out, or an error that escaped its tracer.
+        """
+        if self.hands.drop(tag) is not Hold.TAKEN:
+            return
+        job_id = self._redis_job(tag)
+        if job_id is None:
+            return
+        hand = ends.Hand(tag, job_id, self.ttl_s)
+        said = "Celery gave the message up before it was settled"
+        try:
+            state, kind = self._redis.hmget(keys.job(job_id), ["state", "kind"])
+        except RedisError:
+            return
+        if state == State.SENDING.encode() and kind == Kind.CREATE.encode():
+            attempt = ends.Attempt(at="", number=0, duration_ms=0, status=None, error="GivenUp", message=said)
+            self._settle(hand, ends.doubt(hand, attempt=attempt))
+        elif self._settle(hand, ends.bury(hand, cause=Cause.INTERNAL, detail=said)):
+            self._reporter.buried_unread(job_id, "", Cause.INTERNAL, said)
+
+    def close(self) -> None:
+        """Close the consumer thread's connections."""
+        self._redis.close()
+
+    def _redis_job(self, tag: str) -> str | None:
+        try:
+            job_id = self._redis.hget(f"{keys.PREFIX}claim:{tag}", "job")
+        except RedisError as error:
+            self.hands.abandon(tag)
+            logger.warning("claim %s left to its lease: %s", tag, type(error).__name__)
+            return None
+        return job_id.decode() if isinstance(job_id, bytes) else None
+
+    def _settle(self, hand: ends.Hand, call: Call) -> bool:
+        try:
+            run(self._redis, call)
+        except RedisError as error:
+            self.hands.abandon(hand.tag)
+            logger.warning("claim %s left to its lease: %s", hand.tag, type(error).__name__)
+            return False
+        self.hands.settle(hand.tag)
+        return True

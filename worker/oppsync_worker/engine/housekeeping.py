@@ -1,0 +1,103 @@
+"""What every worker does on the side, so that no leader, no beat and no second service is needed.
+
+    renew      leases of the claims in hand, three times per lease
+    restore    claims of workers that fell silent
+    promote    due jobs and free slots, ten times a second or when the ledger says there is something to do
+    announce   what this worker knows of its instances
+
+Each is an atomic script and safe to run on any number of workers at once. Redis being away stops none of them.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from oppsync_worker.engine.hands import Hands
+from oppsync_worker.ledger import claims
+from oppsync_worker.ledger.scripts import Call, run_async, run_many_async
+from oppsync_worker.limits.budget import HORIZON_MS
+
+logger = logging.getLogger(__name__)
+
+PROMOTE_MOST: Final = 200
+PROMOTE_PAUSE_S: Final = 0.1
+ANNOUNCE_PAUSE_S: Final = 15.0
+RESTORE_MOST: Final = 200
+
+Chore = Callable[[], Awaitable[float]]
+"""Does its work once; gives the seconds until the next time."""
+
+
+class Housekeeping:
+    """The chores of one worker process. Belongs to one event loop."""
+
+    def __init__(
+        self, redis: Redis, hands: Hands, *, lease_ms: int, max_crashes: int, ttl_s: int, announcements: list[Call]
+    ) -> None:
+        self._redis = redis
+        self._hands = hands
+        self._lease_ms = lease_ms
+        self._max_crashes = max_crashes
+        self._ttl_s = ttl_s
+        self._announcements = announcements
+        self._patient_until = 0.0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """All chores, for as long as the block lasts."""
+        chores = [self._renew, self._restore, self._promote, self._announce]
+        tasks = [asyncio.create_task(self._keep(chore), name=chore.__name__) for chore in chores]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _keep(self, chore: Chore) -> None:
+        while True:
+            try:
+                pause = await chore()
+            except RedisError as error:
+                logger.warning("%s: %s", chore.__name__.strip("_"), type(error).__name__)
+                # While Redis was away nobody could renew: owners that live get their turn before anything is restored.
+                self._patient_until = asyncio.get_running_loop().time() + self._lease_ms / 1000
+                pause = 1.0
+            except Exception:
+                logger.exception("%s failed", chore.__name__.strip("_"))
+                pause = 5.0
+            await asyncio.sleep(pause)
+
+    async def _renew(self) -> float:
+        tags = self._hands.to_renew()
+        for start in range(0, len(tags), 1000):
+            lost = await run_async(self._redis, claims.renew(tags[start : start + 1000], lease_ms=self._lease_ms))
+            for tag in lost:
+                # Settled a moment ago, or taken over: either way no longer ours to renew.
+                self._hands.abandon(tag.decode())
+        return self._lease_ms / 3000
+
+    async def _restore(self) -> float:
+        if asyncio.get_running_loop().time() < self._patient_until:
+            return self._lease_ms / 3000
+        call = claims.restore(most=RESTORE_MOST, crashes=self._max_crashes, ttl_s=self._ttl_s)
+        restored, doubted, buried = await run_async(self._redis, call)
+        if restored or doubted or buried:
+            logger.warning("lost workers: %d jobs restored, %d in doubt, %d buried", restored, doubted, buried)
+        return 0.05 if restored + doubted + buried == RESTORE_MOST else self._lease_ms / 3000
+
+    async def _promote(self) -> float:
+        wake_ms = (await run_async(self._redis, Call("promote", (PROMOTE_MOST, HORIZON_MS))))[3]
+        return min(max(wake_ms / 1000, 0.005), PROMOTE_PAUSE_S)
+
+    async def _announce(self) -> float:
+        for start in range(0, len(self._announcements), 500):
+            for answer in await run_many_async(self._redis, self._announcements[start : start + 500]):
+                if isinstance(answer, RedisError):
+                    raise answer
+        return ANNOUNCE_PAUSE_S

@@ -1,0 +1,165 @@
+"""Claiming instead of popping: a kombu Redis transport in which a message is never in nobody's hands.
+
+Stock kombu takes a message with BRPOP and records it afterwards; whoever dies in between loses it, and a broken
+connection restores everything that is still running. Here:
+
+ 1. An idle channel waits on a *bell*, a list that is rung when a queue gets work. Losing its element loses nothing.
+    A stock producer rings no bell, so the wait ends after a quarter of a second and looks all the same.
+ 2. A script moves messages into claims, each with a lease and a fresh tag, as many as there is room for.
+ 3. Acknowledging is bookkeeping: the script that settled the job has let go of its claim already.
+ 4. Nothing is restored because a channel closes. Leases decide, on Redis' clock.
+
+Wire-compatible with `redis://` producers. Overrides private names of kombu 5.7.0, pinned by `tests/conformance/`.
+"""
+
+import logging
+from queue import Empty
+from time import monotonic
+from typing import Any, Final
+
+import redis
+from kombu.transport import redis as stock
+from kombu.transport import virtual
+from redis.connection import parse_url
+
+from oppsync_worker.contract.states import Cause
+from oppsync_worker.engine.engine import CLAIM_MOST, Engine
+from oppsync_worker.engine.envelopes import Unreadable, prepare
+from oppsync_worker.ledger import keys
+from oppsync_worker.ledger.claims import Claimed
+from oppsync_worker.ledger.connect import connection_options
+
+logger = logging.getLogger(__name__)
+
+ALIAS: Final = "oppsync"
+"""The transport's scheme in a broker URL."""
+
+WAKE_S: Final = 0.25
+"""Longest wait for a bell: how late a stock producer's message may be noticed by an idle worker."""
+
+CLAIM_ROUNDS: Final = 10
+"""Scripts in a row before the event loop gets its turn."""
+
+
+class QoS(stock.QoS):  # type: ignore[misc]
+    """Who holds what, within one channel. The ledger knows better, so this only counts."""
+
+    restore_at_shutdown = False
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """The claim is recorded already."""
+        virtual.QoS.append(self, message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        """Celery is done with it; what is unsettled is not deleted."""
+        self.channel.engine.acknowledged(delivery_tag)
+        virtual.QoS.ack(self, delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's signature
+        """Celery will not run it: handed back, or buried."""
+        if requeue:
+            self.channel.engine.release(delivery_tag)
+        else:
+            self.channel.engine.acknowledged(delivery_tag)
+        virtual.QoS.ack(self, delivery_tag)
+
+    def restore_visible(self, start: int = 0, num: int = 10, interval: int = 10) -> None:
+        """Housekeeping does it, by script."""
+
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002
+        """Never: a lease that runs out restores its claim."""
+
+    def restore_unacked(self, client: Any = None) -> None:
+        """Never: a broken connection says nothing about the jobs that run."""
+
+
+class Channel(stock.Channel):  # type: ignore[misc]
+    """A channel that waits for a bell and claims by script."""
+
+    QoS = QoS
+    engine: Engine
+    from_transport_options = (*stock.Channel.from_transport_options, "engine")
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - kombu's signature
+        """Connect as everybody else in this process does; kombu's own reading of URLs is passed by."""
+        given: dict[str, Any] = {"db": 0, **connection_options(), **parse_url(self.engine.redis_url)}
+        given["connection_class"] = chosen = given.get("connection_class", redis.Connection)
+        if asynchronous:
+            channel = self
+
+            class Watched(chosen):  # type: ignore[misc, valid-type]
+                """Tells the poller when its socket goes away."""
+
+                def disconnect(self, *args: Any, **kwargs: Any) -> None:
+                    super().disconnect(*args, **kwargs)
+                    if channel._registered:
+                        channel._on_connection_disconnect(self)
+
+            given["connection_class"] = Watched
+        return given
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        queues = self._in_order()
+        if not queues:
+            return
+        self._in_poll = self.client.connection
+        self._brpop_sent_at = monotonic()
+        bells = [keys.bell(queue) for queue in queues]
+        self.client.connection.send_command("BRPOP", *bells, timeout or self.brpop_timeout)
+
+    def _brpop_read(self, **options: Any) -> bool:
+        try:
+            self.client.parse_response(self.client.connection, "BRPOP", **options)
+        except self.connection_errors:
+            self.client.connection.disconnect()
+            raise
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+        # `close` reads an outstanding answer too: that is no moment to take on work.
+        if self._closing or not self._claim():
+            raise Empty
+        return True
+
+    def _claim(self) -> int:
+        queues, taken = self._in_order(), 0
+        for _ in range(CLAIM_ROUNDS):
+            room = self.qos.can_consume_max_estimate()
+            most = CLAIM_MOST if room is None else min(room, CLAIM_MOST)
+            # 0 means full, which `or` would read as unlimited.
+            claimed = self.engine.claim(queues, most) if most else []
+            for one in claimed:
+                self._hand_on(one)
+            taken += len(claimed)
+            if len(claimed) < CLAIM_MOST:
+                break
+        return taken
+
+    def _hand_on(self, claimed: Claimed) -> None:
+        try:
+            payload = prepare(claimed)
+        except Unreadable as error:
+            self.engine.bury(claimed.tag, error.headers, cause=error.cause, detail=str(error))
+            self.engine.hands.drop(claimed.tag)
+            return
+        try:
+            self.connection._deliver(payload, claimed.queue)  # noqa: SLF001
+        except Exception as error:
+            # Whatever Celery makes of it: one message must never stop the worker, nor be lost with its lease renewed.
+            logger.exception("a message could not be delivered")
+            said = f"the message cannot be delivered: {type(error).__name__}"
+            self.engine.bury(claimed.tag, payload["headers"], cause=Cause.INTERNAL, detail=said)
+            self.engine.hands.drop(claimed.tag)
+            virtual.QoS.ack(self.qos, claimed.tag)
+
+    def _in_order(self) -> list[str]:
+        """The queues that are consumed: interactive before bulk, whatever order they were named in."""
+        return sorted(self.active_queues, key=lambda name: (not name.endswith(".interactive"), name))
+
+
+class Transport(stock.Transport):  # type: ignore[misc]
+    """`oppsync://`: the Redis of the engine that stands in the transport options."""
+
+    Channel = Channel
+    brpop_timeout = WAKE_S
+    driver_name = ALIAS
