@@ -1,0 +1,65 @@
+"""Fixtures of all tiers. Nothing here leaves loopback."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import redis
+from stage import Worker
+
+from oppsync import JobClient
+from oppsync_ops import redis_server
+from oppsync_ops.redis_server import RedisServer
+from oppsync_ops.simulator import HostedSimulator, SimulatorConfig, running_simulator
+
+
+@pytest.fixture(scope="session")
+def _redis_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server.running(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(_redis_of_the_session: RedisServer) -> Iterator[str]:
+    """An empty Redis, with AOF always."""
+    with redis.Redis.from_url(_redis_of_the_session.url) as client:
+        client.flushall()
+        client.script_flush()
+    yield _redis_of_the_session.url
+
+
+@pytest.fixture
+def ledger(redis_url: str) -> Iterator[redis.Redis]:
+    """A client to look at the ledger with."""
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[JobClient]:
+    """A producer."""
+    with JobClient(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def crm() -> Iterator[HostedSimulator]:
+    """SprintHub without a limit, answering at once."""
+    with running_simulator(config=SimulatorConfig(throttle="off")) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def worker(redis_url: str, crm: HostedSimulator, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
+    """Starts worker processes; they are gone when the test is over."""
+    with ExitStack() as stack:
+
+        def start(name: str = "w1", **environ: str) -> Worker:
+            folder = tmp_path / name
+            folder.mkdir(exist_ok=True)
+            one = Worker(redis_url=redis_url, crm_url=crm.url, folder=folder, environ=environ)
+            stack.callback(lambda: one.kill() if one.running else None)
+            return one.start()
+
+        yield start

@@ -1,0 +1,116 @@
+"""What tests of the whole need: real worker processes, and waiting for effects with a bound."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+BIN = Path(sys.executable).parent
+
+INSTANCES = """
+[acme]
+token = "acme-token-1234"
+marker_field = "oppsync"
+[acme.budget]
+requests = 0
+concurrency = 0
+cool_down_seconds = 1.0
+[acme.retry]
+max_attempts = 4
+first_delay_seconds = 0.05
+max_delay_seconds = 0.2
+
+[globex]
+token = "globex-token-5678"
+marker_field = "oppsync"
+[globex.budget]
+requests = 0
+concurrency = 0
+[globex.retry]
+max_attempts = 4
+first_delay_seconds = 0.05
+max_delay_seconds = 0.2
+"""
+
+
+def eventually(look: Callable[[], T], *, within_s: float = 20.0, what: str = "the effect") -> T:
+    """Look until something true is seen; fail with what was seen last."""
+    deadline = time.monotonic() + within_s
+    while True:
+        seen = look()
+        if seen:
+            return seen
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {within_s:g} s for {what}; last seen: {seen!r}")
+        time.sleep(0.02)
+
+
+class Worker:
+    """A real Celery worker in a process of its own, with its output in a file."""
+
+    def __init__(self, *, redis_url: str, crm_url: str, folder: Path, environ: Mapping[str, str] | None = None) -> None:
+        self.log = folder / "worker.log"
+        instances = folder / "instances.toml"
+        if not instances.exists():
+            instances.write_text(INSTANCES, "utf-8")
+        self.environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("SPRINTHUB", "OPPSYNC"))},
+            "REDIS_URL": redis_url,
+            "SPRINTHUB_BASE_URL": crm_url,
+            "SPRINTHUB_INSTANCES_FILE": str(instances),
+            "OPPSYNC_LOG": "json",
+            "OPPSYNC_LEASE_SECONDS": "2",
+            **(environ or {}),
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "Worker":
+        """Start it; it claims as soon as it is up."""
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [str(BIN / "celery"), "-A", "oppsync_worker.app", "worker"],
+                env=self.environ,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+            )
+        return self
+
+    def stop(self, *, within_s: float = 30.0) -> int:
+        """SIGTERM, and its exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(within_s)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self.process is not None and self.process.poll() is None
+
+    def said(self) -> str:
+        """Everything it has written so far."""
+        return self.log.read_text("utf-8", "replace") if self.log.exists() else ""
+
+
+@contextlib.contextmanager
+def working(**kwargs: object) -> Iterator[Worker]:
+    """A worker for as long as the block lasts."""
+    worker = Worker(**kwargs)  # type: ignore[arg-type]
+    try:
+        yield worker.start()
+    finally:
+        if worker.running:
+            worker.kill()
