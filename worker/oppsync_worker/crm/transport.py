@@ -18,6 +18,7 @@ whatever a tracing library has added (Sentry's does, unasked) is taken off again
 
 import ssl
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Final
 
 import aiohttp
@@ -32,7 +33,7 @@ SENT_HEADERS: Final = frozenset(
 )
 
 QUERY_SECRET: Final = "query_secret"  # noqa: S105 - a key, not a secret
-"""Request extension: query text appended on the wire only, so that no log, trace or exception of httpx can show it."""
+"""Request extension: query text appended on the wire only, where no log, trace or exception can show it."""
 
 _ConnectFailed = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 """Raised by aiohttp's connector alone (aiohttp 3.14, `connector.py` and `client.py`): DNS, TCP and TLS set-up."""
@@ -58,11 +59,12 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         try:
             response = await self._session.request(
                 request.method,
-                _wire_url(request),
+                yarl.URL(str(request.url), encoded=True),
                 headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
                 data=await request.aread() or None,
                 allow_redirects=False,
                 timeout=_timeout(request),
+                middlewares=(partial(_once, query_secret=request.extensions.get(QUERY_SECRET)),),
             )
         except _Anything as error:
             raise _as_httpx(error) from error
@@ -80,7 +82,6 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             # No limit: the budget and the worker's concurrency bound the calls, and nobody waits for a connection.
             connector=aiohttp.TCPConnector(limit=0, ssl=context, keepalive_timeout=KEEPALIVE_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
-            middlewares=(_once,),
             auto_decompress=False,  # `body` does it, bounded
             trust_env=False,
         )
@@ -103,8 +104,13 @@ class _Body(httpx.AsyncByteStream):
         self._response.close()  # after the last byte the connection has gone back to the pool already
 
 
-async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Around connecting and sending: no second try, no header that was not meant."""
+async def _once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType, *, query_secret: str | None
+) -> aiohttp.ClientResponse:
+    """Around connecting and sending, below all tracing: no second try, no header that was not meant."""
+    if query_secret:
+        separator = "&" if request.url.raw_query_string else "?"
+        request.url = yarl.URL(f"{request.url}{separator}{query_secret}", encoded=True)
     for name in {name.lower() for name in request.headers} - SENT_HEADERS:
         request.headers.popall(name)
     try:
@@ -113,14 +119,6 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
         raise
     except _Anything as error:
         raise _lost(error) from error
-
-
-def _wire_url(request: httpx.Request) -> yarl.URL:
-    text = str(request.url)
-    secret = request.extensions.get(QUERY_SECRET)
-    if secret:
-        text += f"{'&' if request.url.query else '?'}{secret}"
-    return yarl.URL(text, encoded=True)
 
 
 def _timeout(request: httpx.Request) -> aiohttp.ClientTimeout:

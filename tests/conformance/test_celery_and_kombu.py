@@ -1,0 +1,98 @@
+"""The private names that the engine overrides. When one of these fails, a new version of celery or kombu has moved what
+we stand on: read its changelog and ADR 0004 before changing the pin.
+"""
+
+import inspect
+from importlib.metadata import version
+
+import celery
+import pytest
+from celery.concurrency.base import BasePool
+from celery.worker import consumer
+from kombu.transport import redis as stock
+from kombu.transport import virtual
+
+from oppsync_worker.engine import consumer as ours
+from oppsync_worker.engine import pool, transport
+
+
+def test_the_versions_are_the_ones_these_tests_were_written_for() -> None:
+    """Pinned exactly in pyproject.toml."""
+    assert (celery.__version__, version("kombu")) == ("5.7.0", "5.7.0")
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        (transport.QoS, stock.QoS),
+        (transport.Channel, stock.Channel),
+        (ours.Consumer, consumer.Consumer),
+        (pool.TaskPool, BasePool),
+    ],
+)
+def test_whatever_is_overridden_exists(mine: type, theirs: type) -> None:
+    """An override of a name that went away would be dead code, and the stock behaviour back."""
+    own = {"engine", "opening", "QoS", "Blueprint", "terminate_job"}
+    for name in vars(mine):
+        if name.startswith("__") or name in own or name in {"_claim", "_hand_on", "_in_order", "_bury"}:
+            continue
+        if mine is pool.TaskPool and name in {"_spawn", "_run", "_back", "_drain", "_finished"}:
+            continue
+        assert hasattr(theirs, name), name
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "parameters"),
+    [
+        (stock.QoS, "append", ["self", "message", "delivery_tag"]),
+        (stock.QoS, "ack", ["self", "delivery_tag"]),
+        (stock.QoS, "reject", ["self", "delivery_tag", "requeue"]),
+        (stock.QoS, "restore_visible", ["self", "start", "num", "interval"]),
+        (stock.QoS, "restore_by_tag", ["self", "tag", "client", "leftmost"]),
+        (stock.QoS, "restore_unacked", ["self", "client"]),
+        (virtual.QoS, "can_consume_max_estimate", ["self"]),
+        (stock.Channel, "_brpop_start", ["self", "timeout"]),
+        (stock.Channel, "_brpop_read", ["self", "options"]),
+        (stock.Channel, "_connparams", ["self", "asynchronous"]),
+        (stock.Channel, "_flush_brpop_reauth", ["self"]),
+        (stock.Channel, "_on_connection_disconnect", ["self", "connection"]),
+        (virtual.Transport, "_deliver", ["self", "message", "queue"]),
+        (consumer.Consumer, "on_unknown_message", ["self", "body", "message"]),
+        (consumer.Consumer, "on_unknown_task", ["self", "body", "message", "exc"]),
+        (consumer.Consumer, "on_invalid_task", ["self", "body", "message", "exc"]),
+        (consumer.Consumer, "on_decode_error", ["self", "message", "exc"]),
+    ],
+)
+def test_signatures_are_the_ones_we_override(owner: type, name: str, parameters: list[str]) -> None:
+    """Called by position in places."""
+    assert list(inspect.signature(getattr(owner, name)).parameters) == parameters
+
+
+def test_restoring_at_shutdown_can_be_switched_off() -> None:
+    """The switch that ends both the mass re-queue on reconnect and the crash on a Redis restart."""
+    source = inspect.getsource(virtual.QoS.restore_unacked_once)
+
+    assert "if not self.restore_at_shutdown or not self.channel.do_restore:" in source
+    assert transport.QoS.restore_at_shutdown is False
+
+
+def test_closing_a_channel_reads_an_outstanding_answer() -> None:
+    """Which must not claim: `_brpop_read` looks at `_closing` first."""
+    source = inspect.getsource(stock.Channel.close)
+
+    assert source.index("self._closing = True") < source.index("self._brpop_read()")
+
+
+def test_the_consumer_has_the_steps_we_keep() -> None:
+    """And we leave out only what we mean to leave out."""
+    stock_steps = {step.rpartition(":")[2] for step in consumer.Consumer.Blueprint.default_steps}
+    kept = {step.rpartition(":")[2] for step in ours.Consumer.Blueprint.default_steps}
+
+    assert stock_steps - kept == {"Mingle", "Gossip", "Heart", "DelayedDelivery", "Agent"}
+
+
+def test_the_pool_has_every_hook_that_celery_calls() -> None:
+    """By name, with the defaults of the base class."""
+    assert {"on_start", "on_stop", "on_apply", "on_terminate", "register_with_event_loop"} <= set(vars(BasePool))
+    assert pool.TaskPool.signal_safe is False
+    assert pool.TaskPool.body_can_be_buffer

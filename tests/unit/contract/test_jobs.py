@@ -1,0 +1,132 @@
+"""Bad input is refused at the door, with the field named and no value repeated."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from oppsync_worker.contract.errors import InvalidJob
+from oppsync_worker.contract.jobs import CreateOpportunity, UpdateOpportunity
+
+LEAST = {"instance": "acme", "funnel_id": 7, "title": "Deal", "crm_column": 130}
+
+
+@pytest.mark.parametrize(
+    ("given_", "field", "says"),
+    [
+        ({"title": "  "}, "title", "empty"),
+        ({"title": None}, "title", "string"),
+        ({"title": "x" * 501}, "title", "500"),
+        ({"title": "a\x00b"}, "title", "NUL"),
+        ({"title": "\ud800"}, "title", "unicode"),
+        ({"funnel_id": "7"}, "funnel_id", "integer"),
+        ({"funnel_id": True}, "funnel_id", "integer"),
+        ({"funnel_id": 0}, "funnel_id", "greater than 0"),
+        ({"crm_column": 2**53}, "crm_column", "less than"),
+        ({"value": "1.234,56"}, "value", "decimal"),
+        ({"value": float("nan")}, "value", "finite"),
+        ({"value": float("inf")}, "value", "finite"),
+        ({"value": "1.005"}, "value", "2 decimal places"),
+        ({"value": 0.1 + 0.2}, "value", "2 decimal places"),
+        ({"value": "12345678901234.00"}, "value", "13 digits"),
+        ({"value": True}, "value", "decimal"),
+        ({"status": "won"}, "status", "'open', 'gain' or 'lost'"),
+        ({"expectedCloseDate": "2026-03-21T21:27:00"}, "expectedCloseDate", "time zone"),
+        ({"expectedCloseDate": "soon"}, "expectedCloseDate", "ISO 8601"),
+        ({"expectedCloseDate": 5}, "expectedCloseDate", "ISO 8601"),
+        ({"deadline": "0001-01-01T00:00:00+14:00"}, "deadline", "years"),
+        ({"fields": {"a": [1]}}, "fields.a", "text"),
+        ({"fields": {"a": float("inf")}}, "fields.a", "finite"),
+        ({"fields": {"": "x"}}, "fields", "name"),
+        ({"fields": []}, "fields", "dictionary"),
+        ({"instance": "a b"}, "instance", "characters"),
+        ({"instance": "acme\n"}, "instance", "characters"),
+        ({"lane": "fast"}, "lane", "'interactive' or 'bulk'"),
+        ({"colour": "red"}, "colour", "not a field"),
+        ({"job_id": "../x"}, "job_id", "characters"),
+        ({"external_ref": " "}, "external_ref", "empty"),
+    ],
+)
+def test_bad_input_is_refused_by_field(given_: dict[str, object], field: str, says: str) -> None:
+    """One row for each way to be wrong."""
+    with pytest.raises(InvalidJob) as refused:
+        CreateOpportunity.parse({**LEAST, **given_})
+
+    assert [problem.field for problem in refused.value.problems] == [field]
+    assert says in str(refused.value)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    """A person mends a file once."""
+    with pytest.raises(InvalidJob) as refused:
+        CreateOpportunity.parse({"instance": "acme", "title": "", "value": "x"})
+
+    assert {problem.field for problem in refused.value.problems} == {"title", "value", "funnel_id", "crm_column"}
+
+
+def test_no_value_is_repeated() -> None:
+    """What a customer wrote stays out of error texts."""
+    with pytest.raises(InvalidJob) as refused:
+        CreateOpportunity.parse({**LEAST, "title": "Maria" * 200, "value": "Maria", "user": "Maria"})
+
+    assert "Maria" not in str(refused.value)
+
+
+def test_a_job_cannot_be_changed() -> None:
+    """Frozen."""
+    with pytest.raises(ValidationError):
+        CreateOpportunity.parse(LEAST).title = "Other"  # type: ignore[misc]
+
+
+def test_dates_are_kept_in_utc_to_the_millisecond() -> None:
+    """As SprintHub documents them."""
+    job = CreateOpportunity.parse({**LEAST, "expectedCloseDate": "2026-03-21T18:27:00.123999-03:00"})
+
+    assert job.expected_close_date == datetime(2026, 3, 21, 21, 27, 0, 123000, tzinfo=UTC)
+    assert job.model_dump(mode="json", by_alias=True)["expectedCloseDate"] == "2026-03-21T21:27:00.123Z"
+
+
+def test_both_spellings_of_the_close_date_are_taken() -> None:
+    """The document's, and Python's."""
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+
+    by_alias = CreateOpportunity.parse({**LEAST, "expectedCloseDate": moment})
+    by_name = CreateOpportunity.parse({**LEAST, "expected_close_date": moment})
+
+    assert by_alias.expected_close_date == by_name.expected_close_date == moment
+
+
+def test_custom_fields_keep_their_exact_names() -> None:
+    """Outer spaces and accents count."""
+    job = CreateOpportunity.parse({**LEAST, "fields": {" Ação ": "x", "Nada": None}})
+
+    assert job.fields == {" Ação ": "x"}
+
+
+@given(st.decimals(min_value=-(10**13) + 1, max_value=10**13 - 1, places=2))
+def test_no_cent_is_lost(amount: Decimal) -> None:
+    """Through JSON and back."""
+    job = CreateOpportunity.parse({**LEAST, "value": str(amount)})
+
+    again = CreateOpportunity.model_validate_json(job.model_dump_json(by_alias=True))
+
+    assert again.value == amount
+
+
+def test_an_update_says_which_and_what() -> None:
+    """Neither may be missing."""
+    with pytest.raises(InvalidJob, match="opportunity_id or external_ref"):
+        UpdateOpportunity.parse({"instance": "acme", "funnel_id": 7, "title": "x"})
+    with pytest.raises(InvalidJob, match="at least one field"):
+        UpdateOpportunity.parse({"instance": "acme", "funnel_id": 7, "opportunity_id": 1})
+
+
+def test_a_deadline_before_its_start_is_refused() -> None:
+    """It could never be sent."""
+    with pytest.raises(InvalidJob, match="deadline must be later"):
+        CreateOpportunity.parse(
+            {**LEAST, "not_before": "2026-02-01T00:00:00Z", "deadline": "2026-01-01T00:00:00Z"}
+        )

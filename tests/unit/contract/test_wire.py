@@ -1,0 +1,142 @@
+"""Messages on the wire: what was shipped once is readable for ever."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oppsync_worker.contract.errors import InvalidJob, NotAJob
+from oppsync_worker.contract.jobs import AnyJob, CreateOpportunity, UpdateOpportunity
+from oppsync_worker.contract.names import MAX_JOB_BYTES, Lane
+from oppsync_worker.contract.wire import decode, encode, kwargs_of, read_message
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+
+SAMPLES: dict[str, AnyJob] = {
+    "create-1-full": CreateOpportunity(
+        job_id="0b6f0f3a-6f0e-4f7e-9d6b-3f2f7f1f0001",
+        instance="acme",
+        funnel_id=7,
+        title="Ação nº 1",
+        value="1234.50",
+        crm_column=130,
+        lead_id=8473,
+        sequence=0,
+        status="open",
+        expected_close_date=datetime(2026, 3, 21, 21, 27, tzinfo=UTC),
+        user=156,
+        fields={" Campo com espaço ": "x", "CPF": "0", "Aceita": True},
+        external_ref="order-1",
+        idempotency_key="order-1:create",
+        lane=Lane.BULK,
+        not_before=datetime(2026, 3, 1, tzinfo=UTC),
+        deadline=datetime(2026, 4, 1, tzinfo=UTC),
+    ),
+    "create-1-least": CreateOpportunity(
+        job_id="0b6f0f3a-6f0e-4f7e-9d6b-3f2f7f1f0002", instance="acme", funnel_id=7, title="T", crm_column=130
+    ),
+    "update-1-by-id": UpdateOpportunity(
+        job_id="0b6f0f3a-6f0e-4f7e-9d6b-3f2f7f1f0003", instance="acme", funnel_id=7, opportunity_id=4534, status="gain"
+    ),
+    "update-1-by-reference": UpdateOpportunity(
+        job_id="0b6f0f3a-6f0e-4f7e-9d6b-3f2f7f1f0004",
+        instance="acme",
+        funnel_id=7,
+        external_ref="order-1",
+        value="0.10",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_job_is_written_as_its_golden_sample(name: str) -> None:
+    """Byte for byte. A changed contract adds a sample under a new name; it never edits one."""
+    assert encode(SAMPLES[name]) == (GOLDEN / f"{name}.json").read_text("utf-8").rstrip("\n")
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.json")), ids=lambda path: path.stem)
+def test_every_golden_sample_is_readable(path: Path) -> None:
+    """All that was ever shipped."""
+    job = read_message(path.read_text("utf-8"))
+
+    assert job == SAMPLES.get(path.stem, job)
+
+
+def test_every_sample_has_its_golden_file() -> None:
+    """And no file is left without one of the versions that can still be written."""
+    assert {path.stem for path in GOLDEN.glob("*.json")} >= set(SAMPLES)
+
+
+def test_nulls_do_not_travel() -> None:
+    """What was not given is not there."""
+    assert set(kwargs_of(SAMPLES["create-1-least"])) == {
+        "v",
+        "instance",
+        "funnel_id",
+        "title",
+        "crm_column",
+        "status",
+        "lane",
+    }
+
+
+def test_the_id_is_the_task_id() -> None:
+    """A job_id among the fields must agree with it."""
+    kwargs = kwargs_of(SAMPLES["create-1-least"])
+
+    assert decode("opportunities.create", "a", (), {**kwargs, "job_id": "a"}).job_id == "a"
+    with pytest.raises(InvalidJob, match="job_id"):
+        decode("opportunities.create", "a", (), {**kwargs, "job_id": "b"})
+
+
+def test_unknown_tasks_versions_and_positional_arguments_are_no_jobs() -> None:
+    """Each says which."""
+    with pytest.raises(NotAJob, match="no task 'x'"):
+        decode("x", "a", (), {})
+    with pytest.raises(NotAJob, match="version 2"):
+        decode("opportunities.create", "a", (), {"v": 2})
+    with pytest.raises(NotAJob, match="positional"):
+        decode("opportunities.create", "a", (1,), {})
+
+
+def test_an_oversized_job_is_refused_with_the_limit() -> None:
+    """64 KiB of body."""
+    fields = {f"F{number}": "x" * 1000 for number in range(70)}
+    job = CreateOpportunity(instance="acme", funnel_id=7, title="T", crm_column=1, fields=fields)
+
+    with pytest.raises(InvalidJob, match=str(MAX_JOB_BYTES)):
+        encode(job)
+
+
+@given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
+def test_reading_garbage_says_so(raw: bytes) -> None:
+    """No input makes it raise anything else."""
+    with pytest.raises((NotAJob, InvalidJob)):
+        read_message(raw.decode("utf-8", "surrogateescape"))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*CreateOpportunity.model_fields, "expectedCloseDate", "v", "foo"]), json_values, max_size=12
+    )
+)
+def test_any_kwargs_make_a_job_or_a_named_refusal(kwargs: dict[str, object]) -> None:
+    """Whatever another application sends."""
+    try:
+        job = decode("opportunities.create", "id-1", (), json.loads(json.dumps(kwargs)))
+    except InvalidJob as error:
+        assert error.problems
+    except NotAJob:
+        assert kwargs.get("v", 1) != 1
+    else:
+        assert read_message(encode(job)) == job
