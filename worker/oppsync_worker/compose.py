@@ -51,6 +51,7 @@ async def opened(engine: Engine, settings: Settings, reporter: Reporter) -> Asyn
     housekeeping = Housekeeping(
         book.redis,
         engine.hands,
+        name=engine.name,
         lease_ms=engine.lease_ms,
         max_crashes=settings.max_crashes,
         ttl_s=settings.ttl_s,

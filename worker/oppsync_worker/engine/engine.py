@@ -42,12 +42,12 @@ class Engine:
         self.hands = Hands()
         self.runner: Runner | None = None
         self._reporter = reporter
-        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._redis = Redis.from_url(redis_url, retry=Retry(NoBackoff(), 1), **connection_options())
 
     def claim(self, queues: list[str], most: int) -> list[Claimed]:
         """Claim up to `most` messages for this process. Raises `RedisError`."""
-        call = claims.claim(queues, most=min(most, CLAIM_MOST), lease_ms=self.lease_ms, worker=self._name)
+        call = claims.claim(queues, most=min(most, CLAIM_MOST), lease_ms=self.lease_ms, worker=self.name)
         claimed = claims.claimed(run(self._redis, call))
         for one in claimed:
             self.hands.take(one.tag)

@@ -4,6 +4,7 @@
     restore    claims of workers that fell silent
     promote    due jobs and free slots, ten times a second or when the ledger says there is something to do
     announce   what this worker knows of its instances
+    present    a sign of life, for `oppsync health` and `oppsync status`
 
 Each is an atomic script and safe to run on any number of workers at once. Redis being away stops none of them.
 """
@@ -11,14 +12,14 @@ Each is an atomic script and safe to run on any number of workers at once. Redis
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from oppsync_worker.engine.hands import Hands
-from oppsync_worker.ledger import claims
+from oppsync_worker.ledger import claims, presence
 from oppsync_worker.ledger.scripts import Call, run_async, run_many_async
 from oppsync_worker.limits.budget import HORIZON_MS
 
@@ -37,10 +38,19 @@ class Housekeeping:
     """The chores of one worker process. Belongs to one event loop."""
 
     def __init__(
-        self, redis: Redis, hands: Hands, *, lease_ms: int, max_crashes: int, ttl_s: int, announcements: list[Call]
+        self,
+        redis: Redis,
+        hands: Hands,
+        *,
+        name: str,
+        lease_ms: int,
+        max_crashes: int,
+        ttl_s: int,
+        announcements: list[Call],
     ) -> None:
         self._redis = redis
         self._hands = hands
+        self._name = name
         self._lease_ms = lease_ms
         self._max_crashes = max_crashes
         self._ttl_s = ttl_s
@@ -50,7 +60,7 @@ class Housekeeping:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """All chores, for as long as the block lasts."""
-        chores = [self._renew, self._restore, self._promote, self._announce]
+        chores = [self._renew, self._restore, self._promote, self._announce, self._present]
         tasks = [asyncio.create_task(self._keep(chore), name=chore.__name__) for chore in chores]
         try:
             yield
@@ -58,6 +68,8 @@ class Housekeeping:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            with suppress(RedisError):
+                await run_async(self._redis, presence.gone(self._name))
 
     async def _keep(self, chore: Chore) -> None:
         while True:
@@ -92,7 +104,7 @@ class Housekeeping:
         return 0.05 if restored + doubted + buried == RESTORE_MOST else self._lease_ms / 3000
 
     async def _promote(self) -> float:
-        wake_ms = (await run_async(self._redis, Call("promote", (PROMOTE_MOST, HORIZON_MS))))[3]
+        wake_ms = int((await run_async(self._redis, Call("promote", (PROMOTE_MOST, HORIZON_MS))))[3])
         return min(max(wake_ms / 1000, 0.005), PROMOTE_PAUSE_S)
 
     async def _announce(self) -> float:
@@ -101,3 +113,7 @@ class Housekeeping:
                 if isinstance(answer, RedisError):
                     raise answer
         return ANNOUNCE_PAUSE_S
+
+    async def _present(self) -> float:
+        await run_async(self._redis, presence.present(self._name))
+        return presence.SIGN_EVERY_S

@@ -10,6 +10,7 @@ DEAD: Final = PREFIX + "dead"
 BLOCKED: Final = PREFIX + "blocked"
 HOLDS: Final = PREFIX + "holds"
 SLOTS: Final = PREFIX + "slots"
+WORKERS: Final = PREFIX + "workers"
 
 
 def job(job_id: str) -> str:

@@ -1,0 +1,1 @@
+"""Is the worker of this machine alive?"""
