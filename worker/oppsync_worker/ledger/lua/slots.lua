@@ -19,9 +19,10 @@ local function budget_of(instance, now)
   -- What a throttle taught holds for an hour; then the configured figure is tried again.
   if b.learned and b.requests > b.learned and now - (b.learned_at or 0) < 3600000 then b.requests = b.learned end
   b.interval = b.requests > 0 and b.window_ms / b.requests * 1.01 or 0
-  -- After a cool-down: half the pace, climbing back to all of it within two minutes.
-  if b.cool_until > 0 and now < b.cool_until + 120000 then
-    b.interval = b.interval / (0.5 + 0.5 * math.max(0, now - b.cool_until) / 120000)
+  -- After a cool-down: half the pace, climbing back to all of it within two windows.
+  local climb = 2 * b.window_ms
+  if b.cool_until > 0 and now < b.cool_until + climb then
+    b.interval = b.interval / (0.5 + 0.5 * math.max(0, now - b.cool_until) / climb)
   end
   return b
 end
