@@ -25,13 +25,14 @@ def app_or_exit() -> "Celery":
     from oppsync_worker.settings import Settings, SettingsError
 
     problems: list[str] = []
+    url = ""
     try:
         url = redis_url()
     except NoRedisUrl as error:
         problems.append(str(error))
     try:
         settings = Settings.from_environ(os.environ)
-        reporter = open_reporter(settings)
+        reporter = open_reporter(settings, url)
     except SettingsError as error:
         problems += error.problems
     if problems:

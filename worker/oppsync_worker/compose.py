@@ -52,6 +52,7 @@ async def opened(engine: Engine, settings: Settings, reporter: Reporter) -> Asyn
         book.redis,
         engine.hands,
         name=engine.name,
+        reporter=reporter,
         lease_ms=engine.lease_ms,
         max_crashes=settings.max_crashes,
         ttl_s=settings.ttl_s,

@@ -76,12 +76,14 @@ def classify_answer(answer: Answer, *, expected: Expected, now: datetime, secret
         AttemptError: the subclass says what becomes of the job.
     """
     document = read_json(answer.body) if answer.complete else NOT_JSON
-    wait = retry_after_seconds(answer.headers.get("retry-after"), now=now)
+    words = None
     if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
         try:
             return read_record(document, expected)
         except Unreadable as error:
             words = str(error) if answer.complete else "too large an answer"
+    wait = retry_after_seconds(answer.headers.get("retry-after"), now=now)
+    if words is not None:
         raise _unsettled(expected.kind)(Seen(answer.status, words), retry_after_s=wait)
     raise _refusal(answer, document, kind=expected.kind, wait=wait, secrets=secrets)
 

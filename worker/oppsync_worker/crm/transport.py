@@ -3,7 +3,7 @@
 Two decisions (figures: 200 calls at once, answers after 100 ms, TLS off, Python 3.11, 2 cores):
 
 *Speed.* httpx's own pool scans all connections for every request: one shared client did 8 requests/s, a client for each
-slot 550 at 1.8 ms CPU a request. On aiohttp's connections httpx does three times that at under a third of the CPU.
+slot 550 at 1.8 ms CPU a request. On aiohttp's connections httpx did two to three times that at half the CPU or less.
 
 *Honesty.* `NotSent` must be proof, or a customer's card is doubled. Two habits below httpx would break it:
  1. httpx-aiohttp 0.2 turns every `aiohttp.ClientConnectionError`, also "server disconnected" after the request was

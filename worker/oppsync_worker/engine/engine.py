@@ -41,14 +41,16 @@ class Engine:
         self.ttl_s = ttl_s
         self.hands = Hands()
         self.runner: Runner | None = None
-        self._reporter = reporter
+        self.reporter = reporter
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._redis = Redis.from_url(redis_url, retry=Retry(NoBackoff(), 1), **connection_options())
 
     def claim(self, queues: list[str], most: int) -> list[Claimed]:
         """Claim up to `most` messages for this process. Raises `RedisError`."""
         call = claims.claim(queues, most=min(most, CLAIM_MOST), lease_ms=self.lease_ms, worker=self.name)
-        claimed = claims.claimed(run(self._redis, call))
+        claimed, buried = claims.claimed(run(self._redis, call))
+        for letter in buried:
+            self.reporter.buried_unread(letter.job_id, "", letter.cause, letter.detail)
         for one in claimed:
             self.hands.take(one.tag)
         return claimed
@@ -73,7 +75,7 @@ class Engine:
         hand = ends.Hand(tag, job_id, self.ttl_s)
         task = str((message or {}).get("task") or "")[:200]
         if self._settle(hand, ends.bury(hand, cause=cause, detail=detail, kind=task)):
-            self._reporter.buried_unread(job_id, task, cause, detail)
+            self.reporter.buried_unread(job_id, task, cause, detail)
 
     def release(self, tag: str) -> None:
         """Hand a claim back. On failure it is left to its lease."""
@@ -103,7 +105,7 @@ class Engine:
             attempt = ends.Attempt(at="", number=0, duration_ms=0, status=None, error="GivenUp", message=said)
             self._settle(hand, ends.doubt(hand, attempt=attempt))
         elif self._settle(hand, ends.bury(hand, cause=Cause.INTERNAL, detail=said)):
-            self._reporter.buried_unread(job_id, "", Cause.INTERNAL, said)
+            self.reporter.buried_unread(job_id, "", Cause.INTERNAL, said)
 
     def close(self) -> None:
         """Close the consumer thread's connections."""

@@ -18,10 +18,13 @@ from typing import Final
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from oppsync_worker.contract.states import Cause
 from oppsync_worker.engine.hands import Hands
 from oppsync_worker.ledger import claims, presence
+from oppsync_worker.ledger.connect import explain
 from oppsync_worker.ledger.scripts import Call, run_async, run_many_async
 from oppsync_worker.limits.budget import HORIZON_MS
+from oppsync_worker.runner.reports import Reporter
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +46,7 @@ class Housekeeping:
         hands: Hands,
         *,
         name: str,
+        reporter: Reporter,
         lease_ms: int,
         max_crashes: int,
         ttl_s: int,
@@ -51,6 +55,7 @@ class Housekeeping:
         self._redis = redis
         self._hands = hands
         self._name = name
+        self._reporter = reporter
         self._lease_ms = lease_ms
         self._max_crashes = max_crashes
         self._ttl_s = ttl_s
@@ -76,7 +81,7 @@ class Housekeeping:
             try:
                 pause = await chore()
             except RedisError as error:
-                logger.warning("%s: %s", chore.__name__.strip("_"), type(error).__name__)
+                self._reporter.notice("ledger_unavailable", chore=chore.__name__.strip("_"), message=explain(error))
                 # While Redis was away nobody could renew: owners that live get their turn before anything is restored.
                 self._patient_until = asyncio.get_running_loop().time() + self._lease_ms / 1000
                 pause = 1.0
@@ -100,8 +105,10 @@ class Housekeeping:
         call = claims.restore(most=RESTORE_MOST, crashes=self._max_crashes, ttl_s=self._ttl_s)
         restored, doubted, buried = await run_async(self._redis, call)
         if restored or doubted or buried:
-            logger.warning("lost workers: %d jobs restored, %d in doubt, %d buried", restored, doubted, buried)
-        return 0.05 if restored + doubted + buried == RESTORE_MOST else self._lease_ms / 3000
+            self._reporter.notice("restored", restored=restored, in_doubt=doubted, buried=len(buried))
+        for job_id in buried:
+            self._reporter.buried_unread(job_id.decode(), "", Cause.POISON, "lost its worker again and again")
+        return 0.05 if restored + doubted + len(buried) == RESTORE_MOST else self._lease_ms / 3000
 
     async def _promote(self) -> float:
         wake_ms = int((await run_async(self._redis, Call("promote", (PROMOTE_MOST, HORIZON_MS))))[3])

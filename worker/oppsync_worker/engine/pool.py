@@ -94,8 +94,9 @@ class TaskPool(BasePool):  # type: ignore[misc]
             # Neither done nor failed: the claim's lease decides.
             self._back(self._finished)
             raise
-        except BaseException:  # noqa: BLE001 - what escapes the tracer would take Celery's slot with it
+        except BaseException as error:  # noqa: BLE001 - what escapes the tracer would take Celery's slot with it
             failure = ExceptionInfo()
+            self.engine.reporter.unexpected(error, None)
             self._back(lambda: self._finished(error_callback, failure))
         else:
             self._back(lambda: self._finished(callback, result))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from oppsync_worker.contract.names import MAX_MESSAGE_BYTES
+from oppsync_worker.contract.states import Cause
 from oppsync_worker.ledger.scripts import Call
 from oppsync_worker.version import release as running_release
 
@@ -26,9 +27,22 @@ def claim(queues: list[str], *, most: int, lease_ms: int, worker: str) -> Call:
     return Call("claim", (most, lease_ms, worker, MAX_MESSAGE_BYTES, running_release(), *queues))
 
 
-def claimed(answer: Any) -> list[Claimed]:
+@dataclass(frozen=True, slots=True)
+class BuriedUnread:
+    """A queue element that is no message: a dead letter now, with its raw bytes."""
+
+    job_id: str
+    cause: Cause
+    detail: str
+
+
+def claimed(answer: Any) -> tuple[list[Claimed], list[BuriedUnread]]:
     """Read the answer to `claim`."""
-    return [Claimed(tag.decode(), queue.decode(), message) for tag, queue, message in answer]
+    taken, buried = answer
+    return (
+        [Claimed(tag.decode(), queue.decode(), message) for tag, queue, message in taken],
+        [BuriedUnread(one.decode(), Cause(cause.decode()), said.decode()) for one, cause, said in buried],
+    )
 
 
 def renew(tags: list[str], *, lease_ms: int) -> Call:
@@ -42,5 +56,5 @@ def release(tag: str) -> Call:
 
 
 def restore(*, most: int, crashes: int, ttl_s: int) -> Call:
-    """Take back claims whose lease ran out: (restored, in doubt, buried as poison)."""
+    """Take back claims whose lease ran out: (restored, in doubt, ids of those buried as poison)."""
     return Call("restore", (most, crashes, ttl_s, running_release()))

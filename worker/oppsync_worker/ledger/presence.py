@@ -24,6 +24,6 @@ def gone(name: str) -> Call:
 
 def alive(client: Redis) -> list[str]:
     """Workers, as `host:pid`, that gave a sign of life lately. Raises `RedisError`."""
-    seconds, _ = cast("tuple[int, int]", client.time())
+    seconds, _ = client.time()
     found = client.zrangebyscore(keys.WORKERS, (seconds - SILENT_AFTER_S) * 1000, "+inf")
     return sorted(name.decode() for name in cast("list[bytes]", found))

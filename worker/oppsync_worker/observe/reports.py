@@ -34,7 +34,8 @@ class SentryReports:
             "cause": cause,
             "attempt": line.attempt,
         }
-        context = {name: value for name, value in asdict(line).items() if name not in {*tags, "event", "message"}}
+        left_out = {*tags, "event", "message"}
+        context = {name: value for name, value in asdict(line).items() if name not in left_out and value is not None}
         sentry_sdk.capture_event(
             {
                 "message": f"dead letter: {cause} ({why})" if why else f"dead letter: {cause}",

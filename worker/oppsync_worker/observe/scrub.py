@@ -27,6 +27,8 @@ WITHHELD: Final = "[text withheld; the log has it, redacted]"
 MIN_SECRET_CHARS: Final = 4
 """A shorter secret would turn half of every event into `[secret]`, and protects nothing."""
 MAX_EVENT_TEXT_CHARS: Final = 500
+MAX_READ_CHARS: Final = 5_000
+"""What is looked at of a text; bounds the patterns' work."""
 
 _EVENT_KEYS: Final = (
     "event_id",
@@ -46,10 +48,13 @@ _MECHANISM: Final = ("type", "handled", "source", "exception_id", "parent_id", "
 _CRUMB: Final = ("timestamp", "type", "level", "category", "message")
 _SPAN: Final = ("trace_id", "span_id", "parent_span_id", "op", "status", "start_timestamp", "timestamp")
 
+_REPORTED: Final = frozenset({"buried", "unexpected"})
+"""Lines that become an event of their own need not stand in it as well."""
+
 _UUID: Final = re.compile(r"(?i)\b[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\b")
 _PATTERNS: Final = (
+    (re.compile(r"(?s)\{.*"), "{…}"),
     (re.compile(r"(?is)\bdataLead\b.*"), "[lead]"),
-    (re.compile(r"(?s)\{.*\}"), "{…}"),
     (re.compile(r"://[^/\s@]+@"), "://[credentials]@"),
     (re.compile(r"\?[^\s'\"<>]*=[^\s'\"<>]*"), "?[query]"),
     (re.compile(r"(?i)\bbearer\s+\S+"), "[secret]"),
@@ -63,8 +68,9 @@ _PATTERNS: Final = (
     (_UUID, "[uuid]"),
     (re.compile(r"(?<![\w.])\+?\(?\d(?:[\s().\-/]{0,3}\d){7,24}(?!\w)"), "[number]"),
 )
-"""What a text may not carry: a lead's fields, anything in braces, credentials, queries, e-mails, tokens, and numbers of
-eight digits or more (telephones, CPF, CNPJ; eight digits also hide dates and large ids, which the tags carry)."""
+"""What a text may not carry: anything from a brace on (a body, cut off or not), a lead's fields, credentials, queries,
+e-mails, tokens, and numbers of eight digits or more (telephones, CPF, CNPJ; that also hides dates and large ids, which
+the tags carry)."""
 
 
 class Scrubber:
@@ -76,7 +82,9 @@ class Scrubber:
 
     def text(self, text: str) -> str:
         """A text of unknown origin, cleaned, in one line."""
-        text = self._without_secrets(text[: 10 * MAX_EVENT_TEXT_CHARS])
+        text = self._without_secrets(text)
+        if len(text) > MAX_READ_CHARS:  # what the cut has halved would not be recognised: drop that word
+            text = text[:MAX_READ_CHARS].rpartition(" ")[0]
         text = self._redact(text)
         for pattern, instead in _PATTERNS:
             text = pattern.sub(instead, text)
@@ -107,10 +115,12 @@ class Scrubber:
         return {key: self._deeply(value) for key, value in new.items()}
 
     def breadcrumb(self, crumb: Mapping[str, Any], record: object) -> dict[str, Any] | None:
-        """The crumb without the record's arguments; None for crumbs that no log record vouches for."""
+        """The crumb without the record's arguments; None for those that no record vouches for, or that are reported."""
         if not isinstance(record, logging.LogRecord):
             return None
         fields = getattr(record, "fields", None)
+        if isinstance(fields, Mapping) and fields.get("event") in _REPORTED:
+            return None
         if isinstance(fields, Mapping):
             said = text_of(fields.get("event"))
         elif record.args and isinstance(record.msg, str):

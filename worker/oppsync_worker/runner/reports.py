@@ -78,7 +78,7 @@ class Reporter(Protocol):
     def buried_unread(self, job_id: str, task: str, cause: Cause, detail: str) -> None:
         """A message that is no job was buried."""
 
-    def unexpected(self, error: BaseException, report: Report) -> None:
+    def unexpected(self, error: BaseException, report: Report | None) -> None:
         """An error of our own."""
 
     def notice(self, event: str, **fields: object) -> None:

@@ -30,6 +30,7 @@ from oppsync_worker.ledger.begin import Go, Soon
 from oppsync_worker.ledger.book import Book
 from oppsync_worker.ledger.connect import LedgerUnavailable
 from oppsync_worker.limits.budget import HORIZON_MS
+from oppsync_worker.observe.context import handling
 from oppsync_worker.policy.verdicts import decide
 from oppsync_worker.runner.ends import Abandoned, Dead, Done, End, Parked
 from oppsync_worker.runner.reports import Report, Reporter
@@ -112,6 +113,10 @@ class Runner:
         except ContractError as error:
             return await self._refuse(hand, delivery, error)
         report = Report.of(job)
+        with handling(job.job_id, instance=job.instance, kind=job.kind, lane=job.lane):
+            return await self._carry(hand, job, report)
+
+    async def _carry(self, hand: ends.Hand, job: AnyJob, report: Report) -> End:
         instance = self._instances.get(job.instance)
         if instance is None:
             call = ends.hold_unknown_instance(hand, kind=job.kind, instance=job.instance, lane=job.lane)

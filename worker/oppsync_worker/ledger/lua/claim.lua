@@ -2,7 +2,7 @@
 -- Claim up to n messages: each gets a fresh tag, which is its fencing token, and a lease.
 -- What is not a message of Celery's protocol is buried on the spot with its raw bytes, and never reaches Python.
 -- ARGV: n, lease_ms, worker, largest message in bytes, version, queues in order of priority
--- Returns {{tag, queue, message}, ...}
+-- Returns {{{tag, queue, message}, ...}, {{job id, cause, detail}, ...} of the buried}
 local most, lease_ms, worker, max_bytes = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local now = now_ms()
 
@@ -23,10 +23,10 @@ local function fault_of(raw)
   return nil, id
 end
 
-local claimed = {}
+local claimed, buried = {}, {}
 for i = 6, #ARGV do
   local queue = ARGV[i]
-  for _ = #claimed + 1, most do
+  for _ = #claimed + #buried + 1, most do
     local raw = redis.call('RPOP', queue)
     if not raw then break end
     local tag = int(redis.call('INCR', P .. 'claim-seq'))
@@ -36,6 +36,7 @@ for i = 6, #ARGV do
       redis.call('HSET', job_key(id), 'state', 'dead', 'at', int(now), 'since', int(now), 'cause', fault, 'detail', said,
         'queue', queue, 'message', raw, 'version', ARGV[5])
       redis.call('ZADD', P .. 'dead', int(now), id)
+      buried[#buried + 1] = { id, fault, said }
     else
       redis.call('HSET', claim_key(tag), 'job', said, 'queue', queue, 'message', raw, 'worker', worker)
       redis.call('ZADD', P .. 'leases', int(now + lease_ms), tag)
@@ -44,4 +45,4 @@ for i = 6, #ARGV do
   end
   if redis.call('LLEN', queue) > 0 then ring(queue) end
 end
-return claimed
+return { claimed, buried }

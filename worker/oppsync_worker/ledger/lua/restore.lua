@@ -3,8 +3,8 @@
 -- Claims whose worker fell silent. A create that was being sent is in doubt: nobody may send it again unasked. All else
 -- goes back to the front of its lane, until it has lost its worker too often and is buried as poison.
 -- ARGV: how many at most, crashes a job may cause, ttl_s, version
--- Returns {restored, in doubt, buried}
-local now, restored, doubted, buried = now_ms(), 0, 0, 0
+-- Returns {restored, in doubt, ids of the buried}
+local now, restored, doubted, buried = now_ms(), 0, 0, {}
 for _, tag in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', int(now), 'LIMIT', 0, tonumber(ARGV[1]))) do
   local id, message, queue = unpack(redis.call('HMGET', claim_key(tag), 'job', 'message', 'queue'))
   let_go(tag)
@@ -25,7 +25,7 @@ for _, tag in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', int(now)
         redis.call('HSET', job_key(id), 'cause', 'poison', 'detail', said, 'version', ARGV[4])
         move(job, 'dead', now, message)
         write_failure(id, 'poison', said, now, ARGV[3])
-        buried = buried + 1
+        buried[#buried + 1] = id
       elseif sending then
         move(job, 'queued', now, message, nil, true)
         restored = restored + 1

@@ -1,0 +1,88 @@
+"""Tiny servers for the client's tests: each counts what reached it and then does one thing."""
+
+# ruff: noqa: D102 - the test tools here speak through their names
+
+import asyncio
+import contextlib
+import re
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+OK = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"id":4534}'
+
+_LENGTH = re.compile(rb"^content-length: *(\d+)", re.IGNORECASE | re.MULTILINE)
+
+
+@dataclass
+class Seen:
+    """What reached the server."""
+
+    port: int = 0
+    connections: int = 0
+    requests: list[bytes] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+class Wire:
+    """One accepted connection, as the server's behaviour sees it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen: Seen) -> None:
+        self.reader, self.writer, self.seen = reader, writer, seen
+
+    async def request(self) -> bytes:
+        """Read one whole request; it raises when the client closes first."""
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        length = _LENGTH.search(head)
+        whole = head + (await self.reader.readexactly(int(length[1])) if length else b"")
+        self.seen.requests.append(whole)
+        return whole
+
+    async def answer(self, data: bytes = OK) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    def reset(self) -> None:
+        """Close with an RST instead of a FIN."""
+        raw: socket.socket = self.writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    behave: Callable[[Wire], Awaitable[None]], *, ssl_context: ssl.SSLContext | None = None
+) -> AsyncIterator[Seen]:
+    """Serve on a free loopback port; every connection runs `behave` and is then closed."""
+    seen = Seen()
+    running: set[asyncio.Task[None]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        running.add(task)
+        seen.connections += 1
+        try:
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                await behave(Wire(reader, writer, seen))
+        finally:
+            running.discard(task)
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=ssl_context)
+    seen.port = server.sockets[0].getsockname()[1]
+    try:
+        yield seen
+    finally:
+        server.close()
+        for task in list(running):
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await server.wait_closed()

@@ -1,0 +1,167 @@
+"""What is kept of an answer, and what counts as proof."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oppsync_worker.contract.jobs import UpdateOpportunity
+from oppsync_worker.contract.names import Kind
+from oppsync_worker.crm.answers import Expected, Record, Unreadable, integer, read_record, whitelisted
+
+CREATE = Expected(Kind.CREATE, lead_id=8473, crm_column=159)
+UPDATE = Expected(Kind.UPDATE, opportunity_id=4534)
+DOCUMENTED: dict[str, Any] = {
+    "id": 4534,
+    "title": "Test Title",
+    "value": 1,
+    "crm_column": 159,
+    "lead_id": 8473,
+    "sequence": 3,
+    "status": "open",
+    "loss_reason": None,
+    "user": 156,
+    "last_column_change": None,
+    "createDate": "2024-03-19T21:14:35.000Z",
+    "updateDate": "2024-03-19T21:14:35.000Z",
+    "dataLead": {"id": 8473, "email": "teste@teste.com", "firstname": "Teste", "senha_inicial": "teste123"},
+    "fields": {"Field with Space": "9969887dddXXXXX"},
+}
+KEPT: dict[str, int | str] = {
+    "id": 4534,
+    "crm_column": 159,
+    "lead_id": 8473,
+    "status": "open",
+    "value": 1,
+    "sequence": 3,
+    "user": 156,
+    "createDate": "2024-03-19T21:14:35.000Z",
+    "updateDate": "2024-03-19T21:14:35.000Z",
+}
+
+
+def test_the_documented_answer_keeps_only_the_whitelist() -> None:
+    """Neither the title nor custom fields nor anything of the lead."""
+    assert read_record(DOCUMENTED, CREATE) == Record(4534, KEPT)
+
+
+def test_the_documented_update_envelope_is_read() -> None:
+    """`msg` beside `data`."""
+    answer = {"msg": "The opportunity has been updated.", "data": {"id": 4534, "status": "gain"}}
+
+    assert read_record(answer, UPDATE) == Record(4534, {"id": 4534, "status": "gain"})
+
+
+@pytest.mark.parametrize(
+    "answer", [{"id": "4534"}, {"data": {"id": 4534}}, {"id": None, "data": {"id": 4534, "lead_id": "8473"}}]
+)
+def test_an_id_may_be_a_digit_string_or_lie_in_data(answer: Any) -> None:
+    """Both were seen in use; an absent or null echo is no evidence against a readable id."""
+    assert read_record(answer, CREATE).opportunity_id == 4534
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        [],
+        [{"id": 4534}],
+        "4534",
+        4534,
+        {},
+        {"id": 0},
+        {"id": -1},
+        {"id": True},
+        {"id": 1.5},
+        {"id": "4534.0"},
+        {"id": " 4534"},
+        {"id": "٤٥٣٤"},
+        {"id": 2**53},
+        {"id": {"id": 1}},
+        {"data": []},
+        {"id": 4534, "lead_id": 1},
+        {"id": 4534, "crm_column": "160"},
+        {"id": 4534, "crm_column": {"id": 159}},
+        {"data": {"id": 4534, "lead_id": 1}},
+    ],
+)
+def test_a_create_is_not_proved_without_id_or_with_another_echo(answer: Any) -> None:
+    """Then only the CRM can tell."""
+    with pytest.raises(Unreadable):
+        read_record(answer, CREATE)
+
+
+def test_an_echo_is_compared_only_with_what_was_sent() -> None:
+    """A create without a lead may be answered with any."""
+    assert read_record({"id": 1, "lead_id": 5}, Expected(Kind.CREATE)).opportunity_id == 1
+
+
+@pytest.mark.parametrize("answer", [{}, {"msg": "updated"}, {"data": None}, {"data": {}}, {"data": {"id": 4534}}])
+def test_an_update_needs_no_echo(answer: Any) -> None:
+    """Its id is known from the request."""
+    assert read_record(answer, UPDATE).opportunity_id == 4534
+
+
+@pytest.mark.parametrize("answer", [[], None, "OK", {"error": "Invalid request"}, {"data": {"id": 1}}, {"id": 1}])
+def test_an_update_is_not_proved_by_a_refusal_or_another_record(answer: Any) -> None:
+    """It is sent again, which is harmless."""
+    with pytest.raises(Unreadable):
+        read_record(answer, UPDATE)
+
+
+def test_an_update_whose_id_is_nowhere_is_not_proved() -> None:
+    """No record without an id."""
+    with pytest.raises(Unreadable):
+        read_record({}, Expected(Kind.UPDATE))
+
+
+def test_a_user_object_leaves_only_its_id() -> None:
+    """Seen in list answers, with a name."""
+    assert whitelisted({"user": {"id": 156, "name": "Maria"}}) == {"user": 156}
+    assert whitelisted({"user": {"name": "Maria"}}) == {}
+
+
+@pytest.mark.parametrize("value", ["Maria Silva", "x" * 99, ["a"], {"a": 1}, True, 1.5, "\ud800", "1e5"])
+def test_a_kept_name_does_not_let_any_value_through(value: Any) -> None:
+    """Each field has one shape; free text has none of them."""
+    assert whitelisted(dict.fromkeys(KEPT, value)) == {}
+
+
+def test_amounts_keep_their_digits() -> None:
+    """A list shows them as text, a create as a number."""
+    assert whitelisted({"value": "1234.50"}) == {"value": "1234.50"}
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "data", *KEPT]), inner, max_size=6)
+    ),
+    max_leaves=20,
+)
+
+
+@given(json_values, st.sampled_from([CREATE, UPDATE]))
+def test_any_document_is_a_record_or_unreadable(document: Any, expected: Expected) -> None:
+    """Nothing else, and only small scalars are kept."""
+    try:
+        record = read_record(document, expected)
+    except Unreadable:
+        return
+
+    assert record.opportunity_id > 0
+    assert all(isinstance(value, int | str) and len(str(value)) < 45 for value in record.kept.values())
+
+
+def test_expected_takes_the_facts_of_a_job() -> None:
+    """The id comes from the caller, who may have looked it up."""
+    job = UpdateOpportunity(instance="acme", funnel_id=1, external_ref="x", lead_id=5)
+
+    assert Expected.of(job, opportunity_id=9) == Expected(Kind.UPDATE, 9, 5, None)
+
+
+@given(st.integers(0, 2**53 - 1))
+def test_integers_are_read_from_numbers_and_digits(number: int) -> None:
+    """The two ways in which SprintHub writes an id."""
+    assert integer(number) == integer(str(number)) == number
