@@ -11,6 +11,7 @@ from celery.concurrency.base import BasePool
 from celery.worker import consumer
 from kombu.transport import redis as stock
 from kombu.transport import virtual
+from kombu.utils.imports import symbol_by_name
 
 from oppsync_worker.engine import consumer as ours
 from oppsync_worker.engine import pool, transport
@@ -32,7 +33,7 @@ def test_the_versions_are_the_ones_these_tests_were_written_for() -> None:
 )
 def test_whatever_is_overridden_exists(mine: type, theirs: type) -> None:
     """An override of a name that went away would be dead code, and the stock behaviour back."""
-    own = {"engine", "opening", "QoS", "Blueprint", "terminate_job"}
+    own = {"engine", "opening", "QoS", "terminate_job"}
     for name in vars(mine):
         if name.startswith("__") or name in own or name in {"_claim", "_hand_on", "_in_order", "_bury"}:
             continue
@@ -83,12 +84,17 @@ def test_closing_a_channel_reads_an_outstanding_answer() -> None:
     assert source.index("self._closing = True") < source.index("self._brpop_read()")
 
 
-def test_the_consumer_has_the_steps_we_keep() -> None:
-    """And we leave out only what we mean to leave out."""
-    stock_steps = {step.rpartition(":")[2] for step in consumer.Consumer.Blueprint.default_steps}
-    kept = {step.rpartition(":")[2] for step in ours.Consumer.Blueprint.default_steps}
-
-    assert stock_steps - kept == {"Mingle", "Gossip", "Heart", "DelayedDelivery", "Agent"}
+@pytest.mark.parametrize(
+    ("step", "flag"),
+    [
+        ("celery.worker.consumer.mingle:Mingle", "without_mingle"),
+        ("celery.worker.consumer.gossip:Gossip", "without_gossip"),
+        ("celery.worker.consumer.heart:Heart", "without_heartbeat"),
+    ],
+)
+def test_the_chatty_steps_can_be_switched_off(step: str, flag: str) -> None:
+    """By the argument that the command line's flag becomes."""
+    assert flag in inspect.signature(symbol_by_name(step).__init__).parameters
 
 
 def test_the_pool_has_every_hook_that_celery_calls() -> None:

@@ -55,8 +55,6 @@ MESSAGES: dict[str, tuple[bytes, str]] = {
 }
 
 
-
-
 def test_every_bad_message_becomes_a_dead_letter_with_its_bytes(
     client: JobClient, worker: Callable[..., Worker], ledger: redis.Redis
 ) -> None:

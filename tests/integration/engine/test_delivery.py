@@ -49,21 +49,17 @@ def test_a_transient_error_is_retried_and_spends_attempts(
     assert client.wait(job, timeout_s=20).attempts == 3
 
 
-def test_a_throttle_spends_no_attempt(
-    client: JobClient, worker: Callable[..., Worker], crm: HostedSimulator
-) -> None:
+def test_a_throttle_spends_no_attempt(client: JobClient, worker: Callable[..., Worker], crm: HostedSimulator) -> None:
     """401 with `too many requests` cools the instance down and is no failure."""
     worker()
-    crm.add_fault("throttle_burst:method=POST,times=1")
+    crm.add_fault("throttle_burst:n=1,method=POST,times=1")
 
     outcome = client.wait(client.enqueue(create()), timeout_s=20)
 
     assert (outcome.state, outcome.attempts) == (State.SUCCEEDED, 1)
 
 
-def test_an_exhausted_update_is_buried(
-    client: JobClient, worker: Callable[..., Worker], crm: HostedSimulator
-) -> None:
+def test_an_exhausted_update_is_buried(client: JobClient, worker: Callable[..., Worker], crm: HostedSimulator) -> None:
     """Attempts are bounded."""
     worker()
     made = client.wait(client.enqueue(create()), timeout_s=20)

@@ -17,16 +17,11 @@ class Consumer(StockConsumer):  # type: ignore[misc]
 
     engine: Engine
 
-    class Blueprint(StockConsumer.Blueprint):  # type: ignore[misc]
-        """Celery's steps without mingle, gossip and heartbeats: they broadcast all the time and bring nothing here."""
-
-        default_steps = (
-            "celery.worker.consumer.connection:Connection",
-            "celery.worker.consumer.events:Events",
-            "celery.worker.consumer.control:Control",
-            "celery.worker.consumer.tasks:Tasks",
-            "celery.worker.consumer.consumer:Evloop",
-        )
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Workers that greet and watch each other broadcast all the time, and the ledger knows more than they do. Celery
+        # has command-line flags for these and no settings.
+        quiet = {"without_mingle": True, "without_gossip": True, "without_heartbeat": True}
+        super().__init__(*args, **{**kwargs, **quiet})
 
     def on_unknown_message(self, _body: Any, message: Any) -> None:
         """A message without a task."""
