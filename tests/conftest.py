@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import redis
-from stage import Worker
 
 from oppsync import JobClient
 from oppsync_ops import redis_server
 from oppsync_ops.redis_server import RedisServer
 from oppsync_ops.simulator import HostedSimulator, SimulatorConfig, running_simulator
+from stage import Worker
 
 
 @pytest.fixture(scope="session")
@@ -21,12 +21,12 @@ def _redis_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture
-def redis_url(_redis_of_the_session: RedisServer) -> Iterator[str]:
+def redis_url(_redis_of_the_session: RedisServer) -> str:
     """An empty Redis, with AOF always."""
     with redis.Redis.from_url(_redis_of_the_session.url) as client:
         client.flushall()
         client.script_flush()
-    yield _redis_of_the_session.url
+    return _redis_of_the_session.url
 
 
 @pytest.fixture

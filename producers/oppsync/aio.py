@@ -11,7 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 
-from oppsync.receipts import BATCH, Receipt, WaitTimeout, batches, pauses
+from oppsync.receipts import ANSWER_TIMEOUT_S, BATCH, RETRIES, Receipt, WaitTimeout, batches, pauses
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.outcomes import Outcome
 from oppsync_worker.ledger.connect import LedgerUnavailable, connection_options, explain, redis_url
@@ -30,7 +30,9 @@ class AsyncJobClient:
             NoRedisUrl: there is neither.
         """
         self._redis = Redis.from_url(
-            url or redis_url(), retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2), **connection_options()
+            url or redis_url(),
+            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), RETRIES),
+            **connection_options(answer_timeout_s=ANSWER_TIMEOUT_S),
         )
 
     async def enqueue(self, job: AnyJob) -> str:

@@ -10,6 +10,10 @@ from oppsync_worker.contract.jobs import AnyJob
 BATCH: Final = 500
 """Jobs per round trip of `enqueue_many`: large enough to hide the round trip, small enough not to hold Redis up."""
 
+ANSWER_TIMEOUT_S: Final = 2.0
+RETRIES: Final = 1
+"""redis-py retries a connection within a retried call: four tries, so a silent Redis is told of after eight seconds."""
+
 POLL_FIRST_S: Final = 0.02
 POLL_MOST_S: Final = 0.5
 

@@ -1,5 +1,7 @@
-"""The private names that the engine overrides. When one of these fails, a new version of celery or kombu has moved what
-we stand on: read its changelog and ADR 0004 before changing the pin.
+"""The private names that the engine overrides.
+
+When one of these fails, a new version of celery or kombu has moved what we stand on: read its changelog and ADR 0004
+before changing the pin.
 """
 
 import inspect

@@ -42,7 +42,9 @@ class Lives:
 
     def update(self, **fields: Any) -> UpdateOpportunity:
         """A queued update."""
-        job = UpdateOpportunity.parse({"instance": "acme", "funnel_id": 7, "opportunity_id": 12, "value": "5", **fields})
+        job = UpdateOpportunity.parse(
+            {"instance": "acme", "funnel_id": 7, "opportunity_id": 12, "value": "5", **fields}
+        )
         self._enqueue(job)
         return job
 

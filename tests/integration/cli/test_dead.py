@@ -282,9 +282,7 @@ def test_discard_again_is_refused_by_its_state(command: Command, lives: Lives) -
     assert (result.exit_code, result.stdout) == (1, "no dead letter matches; 1 named discarded\n")
 
 
-def test_a_wrong_retention_stops_a_discard(
-    command: Command, lives: Lives, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_retention_stops_a_discard(command: Command, lives: Lives, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bad setting is a wrong use; nothing is dropped."""
     job_id = lives.dead()
     monkeypatch.setenv("OPPSYNC_OUTCOME_DAYS", "soon")

@@ -44,7 +44,9 @@ def test_every_field_has_its_option(command: Command, ledger: Redis) -> None:
 
 def test_update_needs_a_record(command: Command, ledger: Redis) -> None:
     """By id or by key; without either it is refused in words."""
-    good = command("enqueue", "update", "--instance", "acme", "--funnel-id", "7", "--opportunity-id", "5", "--value", "1")
+    good = command(
+        "enqueue", "update", "--instance", "acme", "--funnel-id", "7", "--opportunity-id", "5", "--value", "1"
+    )
     bad = command("enqueue", "update", "--instance", "acme", "--funnel-id", "7", "--value", "1")
 
     assert good.exit_code == 0

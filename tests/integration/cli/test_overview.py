@@ -145,9 +145,7 @@ def test_calls_in_flight_are_counted(command: Command, lives: Lives, ledger: Red
 
 
 @pytest.mark.usefixtures("settings")
-def test_instances_without_redis_are_shown_all_the_same(
-    command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_instances_without_redis_are_shown_all_the_same(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings on stdout, the trouble on stderr, exit code 1."""
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
 

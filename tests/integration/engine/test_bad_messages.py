@@ -5,12 +5,11 @@ import json
 import pickle
 from collections.abc import Callable
 
-import pytest
 import redis
-from stage import Worker, eventually
 
 from oppsync import CreateOpportunity, JobClient, State
 from oppsync_worker.ledger import keys
+from stage import Worker, eventually
 
 
 def message(**changed: object) -> bytes:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
-from stage import Worker, eventually
 
 from oppsync import CreateOpportunity, JobClient, State
 from oppsync_ops.simulator import HostedSimulator
+from stage import Worker, eventually
 
 SETTINGS = """
 [acme]

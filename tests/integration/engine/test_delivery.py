@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import redis
-from stage import Worker, eventually
 
 from oppsync import CreateOpportunity, JobClient, State, UpdateOpportunity
 from oppsync_ops.simulator import HostedSimulator
+from stage import Worker, eventually
 
 
 def create(number: int = 1, **given: object) -> CreateOpportunity:
@@ -116,7 +116,7 @@ def test_a_bad_credential_holds_its_instance_only(
 
 
 def test_a_job_for_an_unknown_instance_is_held_until_a_worker_knows_it(
-    client: JobClient, worker: Callable[..., Worker], redis_url: str
+    client: JobClient, worker: Callable[..., Worker]
 ) -> None:
     """Kept, with the reason; taken up by itself once settings are right."""
     first = worker("ignorant", SPRINTHUB_INSTANCES_FILE="", SPRINTHUB_INSTANCE="globex", SPRINTHUB_API_TOKEN="x")

@@ -9,10 +9,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from stage import Worker, eventually
-
 from oppsync import JobClient, State
 from oppsync_ops.simulator import HostedSimulator
+from stage import Worker, eventually
 
 APP = Path(__file__).with_name("foreign_app.py")
 JOB = {"instance": "acme", "funnel_id": 7, "title": "From elsewhere", "crm_column": 130, "lead_id": 5, "value": "10.10"}

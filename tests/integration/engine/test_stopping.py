@@ -4,11 +4,11 @@ import signal
 from collections.abc import Callable
 
 import redis
-from stage import Worker, eventually
 
 from oppsync import CreateOpportunity, JobClient, State, UpdateOpportunity
 from oppsync_ops.simulator import HostedSimulator
 from oppsync_worker.ledger import keys
+from stage import Worker, eventually
 
 
 def deal(number: int) -> CreateOpportunity:

@@ -127,6 +127,4 @@ def test_an_update_says_which_and_what() -> None:
 def test_a_deadline_before_its_start_is_refused() -> None:
     """It could never be sent."""
     with pytest.raises(InvalidJob, match="deadline must be later"):
-        CreateOpportunity.parse(
-            {**LEAST, "not_before": "2026-02-01T00:00:00Z", "deadline": "2026-01-01T00:00:00Z"}
-        )
+        CreateOpportunity.parse({**LEAST, "not_before": "2026-02-01T00:00:00Z", "deadline": "2026-01-01T00:00:00Z"})

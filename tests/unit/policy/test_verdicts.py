@@ -60,9 +60,7 @@ def test_the_rest() -> None:
     """Hold, doubt, bury."""
     assert decide(errors.CredentialRefused(SEEN), ACME, attempt=9, age_s=1e9, draw=0) == HoldInstance()
     assert decide(errors.AnswerLost(SEEN), ACME, attempt=9, age_s=1e9, draw=0) == Doubt()
-    assert decide(errors.Rejected(SEEN), ACME, attempt=1, age_s=0, draw=0) == Bury(
-        Cause.REJECTED, "HTTP 500: words"
-    )
+    assert decide(errors.Rejected(SEEN), ACME, attempt=1, age_s=0, draw=0) == Bury(Cause.REJECTED, "HTTP 500: words")
 
 
 @given(attempt=st.integers(1, 10_000), draw=st.floats(0, 1, exclude_max=True))

@@ -57,10 +57,12 @@ def redis_url(environ: Mapping[str, str] | None = None) -> str:
     return url
 
 
-def connection_options() -> dict[str, Any]:
+def connection_options(*, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> dict[str, Any]:
     """Bounded patience for every connection: no call may hang because Redis does."""
     return {
-        "socket_timeout": ANSWER_TIMEOUT_S,
+        # RESP2 needs no HELLO: one round trip less before the first command, and one less to wait for in vain.
+        "protocol": 2,
+        "socket_timeout": answer_timeout_s,
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "socket_keepalive": True,
         "health_check_interval": 25,
