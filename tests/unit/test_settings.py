@@ -38,6 +38,8 @@ def test_many_instances_from_a_file(tmp_path: Path) -> None:
         ({"SPRINTHUB_INSTANCE": "acme"}, "SPRINTHUB_API_TOKEN is not set"),
         ({"SPRINTHUB_API_TOKEN": "x"}, "SPRINTHUB_INSTANCE is not set"),
         ({**ONE, "SPRINTHUB_INSTANCE": "a b"}, "SPRINTHUB_INSTANCE name: is not of the expected form"),
+        ({**ONE, "SPRINTHUB_API_TOKEN": "s3cr3t-token\n"}, "SPRINTHUB_INSTANCE token: must be printable ASCII"),
+        ({**ONE, "SPRINTHUB_BASE_URL": "http://a:s3cr3t@h"}, "base_url (SPRINTHUB_BASE_URL): is not of the expected"),
         ({**ONE, "SPRINTHUB_BASE_URL": "sprinthub.app"}, "base_url (SPRINTHUB_BASE_URL): is not of the expected form"),
         ({**ONE, "OPPSYNC_CONCURRENCY": "many"}, "OPPSYNC_CONCURRENCY: must be a valid integer"),
         ({**ONE, "OPPSYNC_CONCURRENCY": "0"}, "OPPSYNC_CONCURRENCY: must be greater than or equal to 1"),
@@ -63,6 +65,7 @@ def test_a_wrong_setting_is_named(environ: dict[str, str], says: str) -> None:
         ("[acme]", "[acme] token: is missing"),
         ('[acme]\ntoken = "s3cr3t"\ncolour = 1', "[acme] colour: is not a setting of an instance"),
         ('[acme]\ntoken = "s3cr3t"\n[acme.budget]\nrequests = -1', "[acme] budget.requests: must be greater than"),
+        ('[acme]\ntoken = "s3cr3t"\ncall_seconds = 4', "[acme] : call_seconds must be more than connect_seconds"),
         ('[acme]\ntoken = "s3cr3t"\nvalue_as = "text"', "[acme] value_as: must be 'number' or 'string'"),
     ],
 )

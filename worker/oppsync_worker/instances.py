@@ -4,15 +4,26 @@ A table of the instances file, or the two variables for a single instance, becom
 the careful reading of an API whose limits are undocumented; each says why.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
 from oppsync_worker.contract.fields import Instance
 
 DEFAULT_BASE_URL: Final = "https://sprinthub-api-master.sprinthub.app"
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+def _sendable(secret: SecretStr) -> SecretStr:
+    value = secret.get_secret_value()
+    if not value or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("must be printable ASCII without spaces (was a line end copied along?)")
+    return secret
+
+
+Token = Annotated[SecretStr, AfterValidator(_sendable)]
+"""A credential that an HTTP header can carry."""
 
 
 class _Table(BaseModel):
@@ -49,10 +60,10 @@ class InstanceSettings(_Table):
     """Everything the worker knows of one instance. The token never leaves this object but into a request's header."""
 
     name: Instance
-    token: SecretStr
-    bearer: SecretStr | None = None
+    token: Token
+    bearer: Token | None = None
     """Bearer token, where the instance has a separate one; otherwise the API token is sent in both headers."""
-    base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+$")] = DEFAULT_BASE_URL
+    base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#@]+$")] = DEFAULT_BASE_URL
     auth: Literal["header", "query"] = "header"
     """`query` puts the token into the URL, for instances that accept nothing else; URLs tend to reach other logs."""
     value_as: Literal["number", "string"] = "number"
@@ -67,3 +78,10 @@ class InstanceSettings(_Table):
     """Deadline of a whole call; httpx itself has none."""
     budget: BudgetSettings = BudgetSettings()
     retry: RetrySettings = RetrySettings()
+
+    @model_validator(mode="after")
+    def _a_call_outlasts_its_connecting(self) -> Self:
+        # Or a deadline that passes while connecting could not be told from one that passes while sending.
+        if self.call_seconds <= self.connect_seconds:
+            raise ValueError("call_seconds must be more than connect_seconds")
+        return self

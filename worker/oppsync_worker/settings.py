@@ -161,4 +161,4 @@ def _said(message: str) -> str:
         return "is not a setting of an instance"
     if "match pattern" in message:
         return "is not of the expected form"
-    return message.replace("Input should be", "must be")
+    return message.removeprefix("Value error, ").replace("Input should be", "must be")

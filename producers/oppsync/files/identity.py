@@ -54,8 +54,8 @@ class Identity:
 
 
 def _digest(job: AnyJob) -> bytes:
-    # One text for one meaning: the contract keeps one form for each amount and time, and names are sorted here. A golden
-    # test stands guard over this text: another one would double what was sent before.
+    # One text for one meaning: the contract keeps one form for each amount and time, and names are sorted here.
+    # A golden test stands guard over this text: another one would double what was sent before.
     said = sorted(
         (name, _plain(value)) for name, value in vars(job).items() if value is not None and name not in _TRAVEL
     )

@@ -6,11 +6,10 @@ import asyncio
 import os
 import socket
 import ssl
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from integration.crm.loopback import OK, Wire, serving
 from oppsync_worker.contract.jobs import CreateOpportunity, UpdateOpportunity
@@ -175,31 +174,24 @@ async def test_a_host_that_never_resolves_was_not_sent(
     assert found is NotSent is not unsettled
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that nobody but itself vouches for."""
-    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    subprocess.run(
-        [*command.split(), "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)],
-        check=True,
-        capture_output=True,
-    )
-    return cert, key
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """Signs a certificate for 127.0.0.1; the world does not know it."""
+    return trustme.CA()
 
 
-def server_context(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+def server_context(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
     return context
 
 
 @both
 async def test_an_untrusted_certificate_was_not_sent(
-    job: Any, unsettled: type[AttemptError], certificate: tuple[Path, Path]
+    job: Any, unsettled: type[AttemptError], authority: trustme.CA
 ) -> None:
     """The handshake fails on our side; the reason is told."""
-    async with serving(read_and_close, ssl_context=server_context(certificate)) as seen, CrmClient() as client:
+    async with serving(read_and_close, ssl_context=server_context(authority)) as seen, CrmClient() as client:
         with pytest.raises(NotSent, match="certificate") as caught:
             await client.send(job, settings(f"https://127.0.0.1:{seen.port}"), marker=None)
 
@@ -239,18 +231,17 @@ async def test_a_handshake_without_end_was_not_sent(job: Any, unsettled: type[At
 
 
 @both
-async def test_a_call_over_tls_succeeds(
-    job: Any, unsettled: type[AttemptError], certificate: tuple[Path, Path]
-) -> None:
+async def test_a_call_over_tls_succeeds(job: Any, unsettled: type[AttemptError], authority: trustme.CA) -> None:
     """With an authority of one's own, and over a connection that is used again."""
-    trusted = ssl.create_default_context(cafile=str(certificate[0]))
+    trusted = ssl.create_default_context()
+    authority.configure_trust(trusted)
 
     async def answer_twice(wire: Wire) -> None:
         for _ in range(2):
             await wire.request()
             await wire.answer()
 
-    served = serving(answer_twice, ssl_context=server_context(certificate))
+    served = serving(answer_twice, ssl_context=server_context(authority))
     async with served as seen, CrmClient(ssl_context=trusted) as client:
         for _ in range(2):
             record = await client.send(job, settings(f"https://127.0.0.1:{seen.port}"), marker=None)
