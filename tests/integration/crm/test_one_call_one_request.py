@@ -368,7 +368,7 @@ async def test_the_deadline_cuts_a_trickle(job: Any, unsettled: type[AttemptErro
             await asyncio.sleep(0.01)
 
     async with serving(trickle) as seen, CrmClient() as client:
-        found = await outcome(client, job, seen.url, call_seconds=0.2)
+        found = await outcome(client, job, seen.url, connect_seconds=0.1, call_seconds=0.2)
 
     assert found is unsettled
     assert len(seen.requests) <= 1

@@ -1,0 +1,56 @@
+"""Children do not outlive their block."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from oppsync_ops.bench.processes import Child, ProcessEnded, Processes
+from stage import eventually
+
+FORKS = """
+import os, time
+if pid := os.fork():
+    open("grandchild", "w").write(str(pid))
+    print("forked", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_block_that_fails_takes_its_children_and_theirs_along(tmp_path: Path) -> None:
+    """The whole process group is killed."""
+    started: list[Child] = []
+
+    with pytest.raises(KeyboardInterrupt):
+        _interrupted(Processes(tmp_path), started)
+
+    assert started[0].process.returncode == -signal.SIGKILL
+    assert eventually(lambda: not _alive(int((tmp_path / "grandchild").read_text("utf-8"))))
+
+
+def test_a_child_that_ended_by_itself_is_quoted(tmp_path: Path) -> None:
+    """Its exit code and its last words."""
+    with Processes(tmp_path) as processes:
+        child = processes.start("short", [sys.executable, "-c", "print('no Redis'); raise SystemExit(3)"], os.environ)
+        child.process.wait()
+
+        with pytest.raises(ProcessEnded, match="short ended with 3: no Redis"):
+            child.must_run()
+
+
+def _interrupted(processes: Processes, started: list[Child]) -> None:
+    with processes:
+        started.append(processes.start("forks", [sys.executable, "-c", FORKS], os.environ, talks=True))
+        assert started[0].process.stdout
+        started[0].process.stdout.readline()
+        raise KeyboardInterrupt
+
+
+def _alive(pid: int) -> bool:
+    """Whether a process runs; one that waits to be buried by its parent does not."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text("utf-8")
+    except OSError:
+        return False

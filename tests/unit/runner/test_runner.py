@@ -1,0 +1,214 @@
+"""One delivery, with a ledger and a CRM that record what they were asked."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from oppsync_worker.contract.jobs import CreateOpportunity, UpdateOpportunity
+from oppsync_worker.contract.states import Cause, State
+from oppsync_worker.contract.wire import kwargs_of
+from oppsync_worker.errors import AnswerLost, AttemptError, NotSent, Rejected, Seen, Throttled
+from oppsync_worker.instances import InstanceSettings
+from oppsync_worker.ledger.begin import Answer, Go, Parked, Soon
+from oppsync_worker.ledger.connect import LedgerUnavailable
+from oppsync_worker.ledger.scripts import Call
+from oppsync_worker.runner.ends import Abandoned, Dead, Done, End
+from oppsync_worker.runner.ends import Parked as ParkedEnd
+from oppsync_worker.runner.runner import Delivery, Runner
+
+ACME = InstanceSettings(name="acme", token="t")
+CREATE = CreateOpportunity(job_id="j1", instance="acme", funnel_id=7, title="T", crm_column=130)
+UPDATE = UpdateOpportunity(job_id="j2", instance="acme", funnel_id=7, opportunity_id=5, title="T")
+SEEN = Seen(None, "words")
+
+
+@dataclass
+class FakeBook:
+    """Answers `begin` from a list, and keeps every end that was written."""
+
+    answers: list[Answer | Exception] = field(default_factory=lambda: [Go(1, None, 0, 0)])
+    settled: list[dict[str, Any]] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
+    away: bool = False
+
+    async def begin(self, *_: object, **__: object) -> Answer:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def settle(self, call: Call) -> State | None:
+        if self.away:
+            raise LedgerUnavailable("away")
+        _, _, to, _, *pairs = call.arguments
+        self.settled.append({"to": to, **dict(zip(pairs[::2], pairs[1::2], strict=True))})
+        return State(str(to))
+
+    async def release(self, tag: str) -> None:
+        self.released.append(tag)
+
+
+@dataclass
+class Found:
+    """A record."""
+
+    opportunity_id: int = 99
+    kept: Mapping[str, Any] = field(default_factory=lambda: {"id": 99})
+
+
+@dataclass
+class FakeCrm:
+    """Answers, or raises."""
+
+    answer: Found | Exception = field(default_factory=Found)
+    sent: list[dict[str, Any]] = field(default_factory=list)
+
+    async def send(self, job: Any, instance: InstanceSettings, **given: Any) -> Found:
+        self.sent.append({"job": job, "instance": instance, **given})
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class FakeReporter:
+    """Keeps the names of what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: self.told.append(name)
+
+
+def runner(book: FakeBook, crm: FakeCrm, reporter: FakeReporter | None = None) -> Runner:
+    """A runner of acme's jobs."""
+    return Runner(
+        book=book,  # type: ignore[arg-type]
+        sender=crm,
+        instances={"acme": ACME},
+        reporter=reporter or FakeReporter(),  # type: ignore[arg-type]
+        ttl_s=60,
+        draw=lambda: 0.5,
+    )
+
+
+def delivery(job: Any, **changed: Any) -> Delivery:
+    """A claimed message of a job."""
+    return Delivery("tag", job.kind.value, job.job_id, (), {**kwargs_of(job), **changed})
+
+
+async def test_a_create_is_sent_once_with_its_marker_and_settled() -> None:
+    """The marker is the job's id."""
+    book, crm = FakeBook(), FakeCrm()
+
+    end = await runner(book, crm).deliver(delivery(CREATE))
+
+    assert isinstance(end, Done)
+    assert [(one["marker"], one["opportunity_id"]) for one in crm.sent] == [("j1", None)]
+    assert [(one["to"], one["opportunity_id"]) for one in book.settled] == [("succeeded", 99)]
+
+
+async def test_an_update_goes_to_the_record_that_the_ledger_names() -> None:
+    """By external_ref, the ledger knows the id."""
+    crm = FakeCrm()
+
+    await runner(FakeBook([Go(1, 7, 0, 0)]), crm).deliver(delivery(UPDATE))
+
+    assert [(one["marker"], one["opportunity_id"]) for one in crm.sent] == [(None, 7)]
+
+
+@pytest.mark.parametrize(
+    ("error", "to"),
+    [
+        (NotSent(SEEN), "scheduled"),
+        (Throttled(SEEN), "waiting"),
+        (AnswerLost(SEEN), "in_doubt"),
+        (Rejected(SEEN), "dead"),
+    ],
+)
+async def test_every_error_is_settled_by_its_type(error: AttemptError, to: str) -> None:
+    """One script each, with the attempt in the history."""
+    book = FakeBook()
+
+    end = await runner(book, FakeCrm(error)).deliver(delivery(CREATE))
+
+    assert [one["to"] for one in book.settled] == [to]
+    assert type(error).__name__ in book.settled[0]["attempt"]
+    assert isinstance(end, Dead) == (to == "dead")
+
+
+async def test_a_bug_while_sending_a_create_puts_it_in_doubt_and_is_reported() -> None:
+    """It may have been sent: our bugs double nothing either."""
+    book, reporter = FakeBook(), FakeReporter()
+
+    await runner(book, FakeCrm(ZeroDivisionError()), reporter).deliver(delivery(CREATE))
+
+    assert book.settled[0]["to"] == "in_doubt"
+    assert "unexpected" in reporter.told
+
+
+async def test_nothing_is_sent_unless_the_ledger_says_go() -> None:
+    """Parked, held, dropped."""
+    book, crm = FakeBook([Parked(State.WAITING, "waiting")]), FakeCrm()
+
+    end = await runner(book, crm).deliver(delivery(CREATE))
+
+    assert (end, crm.sent, book.settled) == (ParkedEnd(State.WAITING), [], [])
+
+
+async def test_a_reserved_slot_is_waited_for() -> None:
+    """Then the ledger is asked again."""
+    book, crm = FakeBook([Soon(1), Go(1, None, 0, 0)]), FakeCrm()
+
+    await runner(book, crm).deliver(delivery(CREATE))
+
+    assert len(crm.sent) == 1
+
+
+async def test_a_stop_hands_back_what_waits_for_its_slot() -> None:
+    """At once, unsent."""
+    book, crm = FakeBook([Soon(60_000)]), FakeCrm()
+    one = runner(book, crm)
+    running = asyncio.ensure_future(one.deliver(delivery(CREATE)))
+    await asyncio.sleep(0)
+
+    one.stop()
+
+    assert await running == ParkedEnd(State.QUEUED)
+    assert (book.released, crm.sent) == (["tag"], [])
+
+
+@pytest.mark.parametrize(
+    ("changed", "cause"), [({"title": ""}, "title"), ({"v": 3}, "version 3"), ({"colour": 1}, "colour")]
+)
+async def test_a_bad_message_is_buried_unsent(changed: dict[str, Any], cause: str) -> None:
+    """With the field named."""
+    book, crm = FakeBook(), FakeCrm()
+
+    end = await runner(book, crm).deliver(delivery(CREATE, **changed))
+
+    assert isinstance(end, Dead)
+    assert end.cause is Cause.INVALID
+    assert cause in book.settled[0]["detail"]
+    assert crm.sent == []
+
+
+async def test_an_unknown_instance_is_held_unsent() -> None:
+    """Not lost, not dead."""
+    book, crm = FakeBook(), FakeCrm()
+
+    await runner(book, crm).deliver(delivery(CREATE, instance="nobody"))
+
+    assert [(one["to"], one["cause"]) for one in book.settled] == [("held", "unknown_instance")]
+    assert crm.sent == []
+
+
+@pytest.mark.parametrize("book", [FakeBook([LedgerUnavailable("away")]), FakeBook(away=True)], ids=["begin", "settle"])
+async def test_a_ledger_that_is_away_leaves_the_claim_to_its_lease(book: FakeBook) -> None:
+    """Whether or not something was sent: the claim's record decides what it means."""
+    end: End = await runner(book, FakeCrm()).deliver(delivery(CREATE))
+
+    assert end == Abandoned("away")
