@@ -1,6 +1,6 @@
 """An answer's bytes, bounded."""
 
-# ruff: noqa: D102, D103 - the test tools here speak through their names
+# ruff: noqa: D103 - the test tools here speak through their names
 
 import gzip
 import zlib
