@@ -24,7 +24,13 @@ from oppsync_worker.tasks import register
 
 def create_app(settings: Settings, url: str, reporter: Reporter) -> Celery:
     """Build the Celery app of one worker process."""
-    engine = Engine(redis_url=url, lease_s=settings.lease_seconds, ttl_s=settings.ttl_s, reporter=reporter)
+    engine = Engine(
+        redis_url=url,
+        lease_s=settings.lease_seconds,
+        ttl_s=settings.ttl_s,
+        concurrency=settings.concurrency,
+        reporter=reporter,
+    )
 
     class Pool(TaskPool):
         """The pool of this app."""

@@ -34,12 +34,14 @@ TAG_HEADER: Final = "claim_tag"
 class Engine:
     """One per worker process; built by the composition root, handed to transport, pool, consumer and tasks."""
 
-    def __init__(self, *, redis_url: str, lease_s: float, ttl_s: int, reporter: Reporter) -> None:
+    def __init__(self, *, redis_url: str, lease_s: float, ttl_s: int, concurrency: int, reporter: Reporter) -> None:
         """Connects at the first claim. `lease_s` is how long a silent worker keeps its claims."""
         self.redis_url = redis_url
         self.lease_ms = int(lease_s * 1000)
         self.ttl_s = ttl_s
         self.hands = Hands()
+        self.concurrency = concurrency
+        """Most claims at once; the pool sets it to its own limit, which the command line may have changed."""
         self.runner: Runner | None = None
         self.reporter = reporter
         self.name = f"{socket.gethostname()}:{os.getpid()}"
@@ -54,6 +56,10 @@ class Engine:
         for one in claimed:
             self.hands.take(one.tag)
         return claimed
+
+    def room(self) -> int:
+        """How many more claims this process may hold."""
+        return max(0, self.concurrency - len(self.hands))
 
     async def deliver(self, delivery: Delivery) -> End:
         """Run one claimed message to its end, and remember whether its claim is settled."""

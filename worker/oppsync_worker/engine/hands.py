@@ -44,6 +44,11 @@ class Hands:
         with self._lock:
             return self._claims.pop(tag, None)
 
+    def __len__(self) -> int:
+        """How many claims are in hand, settled ones that Celery has not acknowledged yet among them."""
+        with self._lock:
+            return len(self._claims)
+
     def to_renew(self) -> list[str]:
         """Tags whose leases must be kept."""
         with self._lock:

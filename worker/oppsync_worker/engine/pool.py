@@ -62,6 +62,7 @@ class TaskPool(BasePool):  # type: ignore[misc]
 
     def on_start(self) -> None:
         """Open everything; a worker that cannot be wired dies here, aloud."""
+        self.engine.concurrency = int(self.limit)
         self._thread.start()
 
     def on_apply(

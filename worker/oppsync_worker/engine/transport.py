@@ -125,7 +125,8 @@ class Channel(stock.Channel):  # type: ignore[misc]
         queues, taken = self._in_order(), 0
         for _ in range(CLAIM_ROUNDS):
             room = self.qos.can_consume_max_estimate()
-            most = CLAIM_MOST if room is None else min(room, CLAIM_MOST)
+            # After a reconnect the channel is new and believes itself empty, while all that was claimed still runs.
+            most = min(CLAIM_MOST if room is None else room, CLAIM_MOST, self.engine.room())
             # 0 means full, which `or` would read as unlimited.
             claimed = self.engine.claim(queues, most) if most else []
             for one in claimed:

@@ -54,6 +54,13 @@ elseif job.state ~= 'queued' and not (job.state == 'sending' and not owns(job.to
   return { 'settled', job.state }
 end
 
+if job.instance ~= instance or job.lane ~= lane or (ref ~= '' and job.ref ~= ref) then
+  -- A replay mended the job: where it waits must be where it is looked for.
+  redis.call('HSET', job_key(id), 'instance', instance, 'lane', lane)
+  if ref ~= '' then redis.call('HSET', job_key(id), 'ref', ref) end
+  job = read(id)
+end
+
 local function stop(to, score)
   free_slot(job, now)
   move(job, to, now, message, score)

@@ -58,13 +58,15 @@ else
 end
 if message then let_go(tag) end
 free_slot(job, now)
+-- A worker that came to an end with it was not taken down by it.
+redis.call('HDEL', key, 'crashes')
 if a.attempt then note(id, a.attempt) end
 if a.cause then redis.call('HSET', key, 'cause', a.cause, 'detail', a.detail or '') end
 if a.version then redis.call('HSET', key, 'version', a.version) end
 
 if to == 'succeeded' then
   redis.call('HSET', key, 'opportunity_id', a.opportunity_id)
-  redis.call('HDEL', key, 'cause', 'detail', 'crashes')
+  redis.call('HDEL', key, 'cause', 'detail')
   write_result(id, 'SUCCESS', a.result, now, ttl_s)
   if job.ref and job.kind == 'opportunities.create' then
     redis.call('HSET', P .. 'refs:' .. job.instance, job.ref, a.opportunity_id)
