@@ -15,18 +15,19 @@ from stage import Worker
 
 
 @pytest.fixture(scope="session")
-def _redis_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def session_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One server for all tests; each empties it first."""
     with redis_server.running(tmp_path_factory.mktemp("redis")) as server:
         yield server
 
 
 @pytest.fixture
-def redis_url(_redis_of_the_session: RedisServer) -> str:
+def redis_url(session_redis: RedisServer) -> str:
     """An empty Redis, with AOF always."""
-    with redis.Redis.from_url(_redis_of_the_session.url) as client:
+    with redis.Redis.from_url(session_redis.url) as client:
         client.flushall()
         client.script_flush()
-    return _redis_of_the_session.url
+    return session_redis.url
 
 
 @pytest.fixture

@@ -28,6 +28,8 @@ class OpportunityTask(Task):  # type: ignore[misc]
     abstract = True
     throws = (failures.JobFailed,)
     """Expected ends: Celery logs them without a traceback."""
+    resultrepr_maxsize = 40
+    """Celery makes a text of every result, logged or not: a tenth of a job's time, were it made in full."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the coroutine to its end, within the job's greenlet."""

@@ -54,11 +54,9 @@ class Lives:
 
     def claim(self, *, lease_ms: int = 60_000) -> list[claims.Claimed]:
         """Take everything that is queued."""
-        taken: list[claims.Claimed] = []
-        while batch := claims.claimed(
+        taken, _ = claims.claimed(
             run(self.client, claims.claim(QUEUES, most=100, lease_ms=lease_ms, worker="worker-1"))
-        ):
-            taken += batch
+        )
         return taken
 
     def hand(self, job: AnyJob) -> ends.Hand:

@@ -160,6 +160,22 @@ def test_redis_failing_on_the_way(command: Command, ledger: Redis, monkeypatch: 
     assert ledger.llen("opportunities.bulk") == 1200
 
 
+def test_an_interrupt_on_the_way_tells_how_far_it_came(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Quietly, and with the interrupt's exit code."""
+
+    def interrupted(self: JobClient, jobs: list[AnyJob]) -> list[Receipt]:
+        del self, jobs
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(JobClient, "hand_over", interrupted)
+
+    result = command("enqueue", "file", csv_file(*rows(3)), "--kind", "create")
+
+    assert result.exit_code == 130
+    assert "stopped after 0 of 3 jobs" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_a_file_that_changes_between_the_passes(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not sent; the exit code says that the file is at fault."""
     path = csv_file(*rows(3))

@@ -18,6 +18,7 @@ from redis.exceptions import (
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
+    ResponseError,
 )
 
 EMBEDDED_URL_FILE: Final = Path(".oppsync") / "redis.url"
@@ -93,4 +94,6 @@ def explain(error: RedisError) -> str:
     for mark, words in _MARKS:
         if mark in text:
             return words
+    if isinstance(error, ResponseError):
+        return f"Redis refused a command: {text[:100]}"
     return f"Redis is not answering ({type(error).__name__}): is it running, and is REDIS_URL right?"

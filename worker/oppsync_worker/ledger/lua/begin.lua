@@ -3,7 +3,8 @@
 -- The one decision that prevents duplicates, taken before the first byte of a request leaves: may this claim send?
 -- ARGV: tag, id, kind, instance, lane, key, ref, opportunity_id ('' = not given), not_before, deadline, horizon_ms, ttl_s
 -- Returns {verdict, ...}:
---   go, attempt, opportunity_id, age_ms, replays    recorded as sending; send now
+--   go, attempt, opportunity_id, age_ms, replays    recorded as sending; send now. The age counts from the last
+--                             enqueueing or replay
 --   soon, ms                  a slot is reserved that many ms ahead; come back then
 --   waiting | scheduled | held | blocked | in_doubt | expired     moved there; nothing to send
 --   settled, state            a copy of a job that is elsewhere already; dropped
@@ -41,9 +42,9 @@ if not job.state or job.instance == '' then
   job = read(id)
 elseif job.state == 'sending' and job.token == tag then
   -- The answer to this very call was lost on the way to the worker, which therefore has not sent.
-  local again = redis.call('HMGET', job_key(id), 'attempts', 'replays')
+  local again = redis.call('HMGET', job_key(id), 'attempts', 'replays', 'replayed_at')
   local known = opportunity_id ~= '' and opportunity_id or (redis.call('HGET', P .. 'refs:' .. instance, ref) or '')
-  return { 'go', tonumber(again[1]), known, now - tonumber(job.at), tonumber(again[2] or 0) }
+  return { 'go', tonumber(again[1]), known, now - tonumber(again[3] or job.at), tonumber(again[2] or 0) }
 elseif job.state == 'sending' and not owns(job.token) and job.kind == 'opportunities.create' then
   redis.call('HSET', job_key(id), 'cause', 'worker_lost', 'detail', 'the worker died while sending')
   move(job, 'in_doubt', now, message)
@@ -109,4 +110,5 @@ if job.state == 'queued' then
 end
 redis.call('HSET', job_key(id), 'token', tag, 'sent_at', int(now))
 if job.slot_at then redis.call('HDEL', job_key(id), 'slot_at') end
-return { 'go', attempts, opportunity_id, now - tonumber(job.at), tonumber(redis.call('HGET', job_key(id), 'replays') or 0) }
+local replays, replayed_at = unpack(redis.call('HMGET', job_key(id), 'replays', 'replayed_at'))
+return { 'go', attempts, opportunity_id, now - tonumber(replayed_at or job.at), tonumber(replays or 0) }

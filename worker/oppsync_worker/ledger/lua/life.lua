@@ -5,7 +5,7 @@
 --   sending      a claim
 --   scheduled    oppsync:schedule              by due time
 --   waiting      oppsync:waiting:<instance>    by lane, then age
---   held         oppsync:held:<instance>       by age
+--   held         oppsync:held:<instance>       by age; oppsync:holding names the instances
 --   blocked      oppsync:blocked               by age, and oppsync:blocked:<instance>:<external_ref>
 --   in_doubt     oppsync:in_doubt              by the time the answer was lost
 --   dead         oppsync:dead                  by the time of burial
@@ -123,6 +123,7 @@ local function move(job, to, now, message, score, front)
   if place then
     redis.call('ZADD', place, int(score or now), job.id)
     redis.call('HSET', key, 'message', message or '')
+    if to == 'held' then redis.call('SADD', P .. 'holding', job.instance) end
   elseif job.message then
     redis.call('HDEL', key, 'message')
   end

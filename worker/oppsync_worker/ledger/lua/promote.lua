@@ -18,7 +18,10 @@ for _, instance in ipairs(redis.call('SRANDMEMBER', P .. 'releasing', 10)) do
   local held = redis.call('ZRANGE', P .. 'held:' .. instance, 0, most - 1)
   for _, id in ipairs(held) do move(read(id), 'queued', now) end
   released = released + #held
-  if #held < most then redis.call('SREM', P .. 'releasing', instance) end
+  if #held < most then
+    redis.call('SREM', P .. 'releasing', instance)
+    redis.call('SREM', P .. 'holding', instance)
+  end
 end
 
 local wake = 1000

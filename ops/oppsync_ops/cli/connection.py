@@ -1,0 +1,70 @@
+"""The one way in which commands reach Redis: bounded patience, no retries, errors in words."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from oppsync.client import JobClient
+from oppsync_worker.ledger.connect import LedgerUnavailable, NoRedisUrl, connection_options, explain, redis_url
+
+_OFF: Final = "the embedded Redis of this directory does not answer: run `oppsync redis start`"
+
+
+@contextmanager
+def connected() -> Iterator[Redis]:
+    """A connection for as long as the block lasts.
+
+    Raises:
+        NoRedisUrl: nothing says where Redis is, or what says so is no address.
+        LedgerUnavailable: Redis failed within the block.
+    """
+    try:
+        client = Redis.from_url(redis_url(), retry=Retry(NoBackoff(), 0), **connection_options())
+    except ValueError:
+        raise _not_an_address() from None
+    with client, in_words():
+        yield client
+
+
+@contextmanager
+def job_client() -> Iterator[JobClient]:
+    """The client that producers use. Raises as `connected` does."""
+    try:
+        client = JobClient(redis_url())
+    except ValueError:
+        raise _not_an_address() from None
+    with client, in_words():
+        yield client
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Redis' errors as `LedgerUnavailable`; an embedded server that is not running is called by its name."""
+    try:
+        yield
+    except LedgerUnavailable as error:
+        if _embedded_is_off(error.__cause__):
+            raise LedgerUnavailable(_OFF) from error
+        raise
+    except RedisError as error:
+        if _embedded_is_off(error):
+            raise LedgerUnavailable(_OFF) from error
+        raise LedgerUnavailable(explain(error)) from error
+
+
+def _embedded_is_off(error: BaseException | None) -> bool:
+    silent = isinstance(error, RedisConnectionError | RedisTimeoutError)
+    speaks = isinstance(error, BusyLoadingError | AuthenticationError)
+    return silent and not speaks and not os.environ.get("REDIS_URL", "").strip()
+
+
+def _not_an_address() -> NoRedisUrl:
+    return NoRedisUrl("REDIS_URL is not a Redis address; it looks like redis://127.0.0.1:6379/0")

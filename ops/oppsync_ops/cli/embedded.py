@@ -1,0 +1,73 @@
+"""`oppsync redis`: the embedded server, for a laptop or a demonstration."""
+
+import os
+
+import click
+
+from oppsync_ops.cli.failures import BAD_NEWS, DONE
+from oppsync_ops.cli.output import json_option, note, print_facts, print_json
+from oppsync_ops.embedded.home import Home
+from oppsync_ops.embedded.server import Embedded, find
+from oppsync_ops.embedded.server import start as start_server
+from oppsync_ops.embedded.server import stop as stop_server
+
+
+@click.group()
+def redis() -> None:
+    """The embedded Redis of this directory: its data is in .oppsync/redis, every write is on disk before it counts.
+
+    It is used by every command that is run here, as long as REDIS_URL is not set.
+    """
+
+
+@redis.command()
+@json_option
+def start(*, as_json: bool) -> int:
+    """Start it, or find that it runs already. It goes on when this command ends."""
+    server = start_server(Home.here())
+    if os.environ.get("REDIS_URL", "").strip():
+        note("REDIS_URL is set and comes first: unset it to use the embedded Redis")
+    _show(server, as_json=as_json, state="started" if server.fresh else "running")
+    return DONE
+
+
+@redis.command()
+@json_option
+def stop(*, as_json: bool) -> int:
+    """Stop it. Its data stays."""
+    server = stop_server(Home.here())
+    if as_json:
+        print_json({"state": "stopped", "was_running": server is not None})
+    else:
+        click.echo("stopped" if server else "it was not running")
+    return DONE
+
+
+@redis.command()
+@json_option
+def status(*, as_json: bool) -> int:
+    """Say whether it runs, and where; exit code 1 when it does not."""
+    server = find(Home.here())
+    if server is None:
+        if as_json:
+            print_json({"state": "stopped"})
+        else:
+            click.echo("not running")
+        return BAD_NEWS
+    _show(server, as_json=as_json, state="running")
+    return DONE
+
+
+def _show(server: Embedded, *, as_json: bool, state: str) -> None:
+    facts = {
+        "state": state,
+        "url": server.url,
+        "pid": server.pid,
+        "version": server.version,
+        "memory": server.memory,
+        "data": str(Home.here().data),
+    }
+    if as_json:
+        print_json(facts)
+    else:
+        print_facts(facts)

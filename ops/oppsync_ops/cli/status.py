@@ -1,0 +1,62 @@
+"""`oppsync status`: everything on one screen."""
+
+from collections.abc import Mapping
+
+import click
+
+from oppsync_ops.cli.connection import connected
+from oppsync_ops.cli.failures import DONE
+from oppsync_ops.cli.output import Column, json_option, note, print_json, print_table
+from oppsync_ops.jobs.moments import around, moment
+from oppsync_ops.overview.standing import Standing, read_standing
+
+_MOST = 10
+"""Instances listed per place; a screen has an end."""
+
+_COLUMNS = (Column.of("place"), Column.of("jobs", right=True), Column.of("remark"))
+
+
+@click.command()
+@json_option
+def status(*, as_json: bool) -> int:
+    """Show how many jobs are where."""
+    with connected() as client:
+        standing = read_standing(client)
+    if as_json:
+        print_json(standing.as_dict())
+        return DONE
+    print_table(_rows(standing), _COLUMNS)
+    server = standing.server
+    click.echo(
+        f"\n{len(standing.workers)} workers alive" + (f": {', '.join(standing.workers)}" if standing.workers else "")
+    )
+    click.echo(f"Redis {server['version']}, {server['role']}, {server['memory']} in use")
+    if not server["append_only_file"]:
+        note("Redis keeps no append-only file: what it holds is lost when it restarts")
+    if server["eviction"] not in ("noeviction", ""):
+        note(f"Redis may evict jobs when memory is short: maxmemory-policy is {server['eviction']}, not noeviction")
+    return DONE
+
+
+def _rows(standing: Standing) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = [{"place": queue, "jobs": jobs} for queue, jobs in standing.lanes.items()]
+    silent = f"{standing.silent} of workers that fell silent" if standing.silent else None
+    rows.append({"place": "with workers", "jobs": standing.claimed, "remark": silent})
+    rows += _by_instance("waiting for a slot", standing.waiting)
+    rows += _by_instance("held", {hold.instance: hold.held for hold in standing.holds if hold.held})
+    for name, place in standing.places.items():
+        word = "next" if name == "schedule" else "oldest"
+        first = f"{word}: {around(moment(place.first), standing.now)}" if place.first else None
+        rows.append({"place": name.replace("_", " "), "jobs": place.jobs, "remark": first})
+    rows += [
+        {"place": "on hold", "jobs": hold.held, "remark": f"{hold.instance}: {hold.cause}, {hold.note}"}
+        for hold in standing.holds[:_MOST]
+    ]
+    return rows
+
+
+def _by_instance(place: str, counts: Mapping[str, int]) -> list[dict[str, object]]:
+    first = sorted(counts.items(), key=lambda pair: -pair[1])[:_MOST]
+    remark = ", ".join(f"{instance} {number}" for instance, number in first)
+    more = f", and {len(counts) - _MOST} more instances" if len(counts) > _MOST else ""
+    return [{"place": place, "jobs": sum(counts.values()), "remark": (remark + more) or None}]

@@ -1,0 +1,72 @@
+"""A job's story for a person and for a program."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from oppsync_ops.jobs.facts import Facts
+from oppsync_ops.jobs.moments import around, iso, moment
+from oppsync_ops.jobs.next_step import next_step
+
+
+def as_dict(facts: Facts) -> dict[str, Any]:
+    """Plain JSON values: the outcome, and why it is as it is."""
+    step = next_step(facts)
+    return {
+        **facts.outcome.as_dict(),
+        "next": {"text": step.text, "at": iso(step.at)},
+        "history": list(facts.history),
+        "forgotten_at": iso(moment(facts.forgotten_at)),
+    }
+
+
+def as_facts(facts: Facts) -> dict[str, object]:
+    """Names and values, in the order in which a person asks for them."""
+    outcome, step = facts.outcome, next_step(facts)
+    return {
+        "job": outcome.job_id,
+        "state": outcome.state.value,
+        "since": around(outcome.since, facts.now),
+        "why": ": ".join(filter(None, [outcome.cause, outcome.detail])),
+        "next": step.text,
+        "when": around(step.at, facts.now),
+        "points_to": outcome.points_to,
+        "opportunity": outcome.opportunity_id,
+        "kind": outcome.kind,
+        "instance": outcome.instance,
+        "lane": outcome.lane,
+        "external_ref": outcome.external_ref,
+        "enqueued": around(outcome.enqueued_at, facts.now),
+        "attempts": outcome.attempts,
+        "replays": outcome.replays or None,
+        "buried_by_version": facts.entry.get("version"),
+        "forgotten": around(moment(facts.forgotten_at), facts.now),
+    }
+
+
+def happenings(history: tuple[Mapping[str, Any], ...]) -> list[str]:
+    """One line per attempt or event."""
+    return [f"{_time(event.get('at'))}  {_happening(event)}" for event in history]
+
+
+def _happening(event: Mapping[str, Any]) -> str:
+    if "event" in event:
+        return f"{event['event']} by {event.get('by') or 'somebody'}"
+    number = event.get("attempt")
+    what = [f"attempt {number}" if number else "worker lost"]
+    if event.get("status"):
+        what.append(f"HTTP {event['status']}")
+    if event.get("ms") is not None:
+        what.append(f"{event['ms']} ms")
+    if event.get("error"):
+        what.append(str(event["error"]))
+    if event.get("message"):
+        what.append(str(event["message"]))
+    return ", ".join(what)
+
+
+def _time(text: object) -> str:
+    try:
+        return f"{datetime.fromisoformat(str(text)):%Y-%m-%d %H:%M:%S}"
+    except ValueError:
+        return "an unknown time"

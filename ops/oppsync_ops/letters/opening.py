@@ -1,0 +1,87 @@
+"""A letter's job for the eyes of an operator: what may be a person's data is masked unless it is asked for.
+
+A value is shown when its field is one of those that hold ids, amounts, times or words of our own, and when it looks
+like one; everything else (titles, custom fields, fields that no job has) is told by its kind and length only.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from oppsync_ops.letters.envelope import Envelope
+from oppsync_worker.contract.errors import NotAJob
+
+_SHOWN: Final = frozenset(
+    {
+        "v",
+        "instance",
+        "funnel_id",
+        "opportunity_id",
+        "value",
+        "crm_column",
+        "lead_id",
+        "sequence",
+        "status",
+        "expectedCloseDate",
+        "expected_close_date",
+        "user",
+        "lane",
+        "not_before",
+        "deadline",
+    }
+)
+_KEYS: Final = frozenset({"job_id", "external_ref", "idempotency_key"})
+_HARMLESS: Final = re.compile(r"[A-Za-z0-9._:+\-]{1,64}")
+"""Ids, amounts, times and single words."""
+
+RAW_SHOWN_BYTES: Final = 240
+RAW_REVEALED_BYTES: Final = 4096
+
+
+def opened(message: bytes | None, *, reveal: bool) -> dict[str, Any]:
+    """The job in a message as plain JSON values, or why there is none: `{"job": ...}` or `{"raw": ...}`."""
+    if message is None:
+        return {"job": None}
+    try:
+        envelope = Envelope.open(message)
+    except NotAJob:
+        return {"raw": escaped(message, most=RAW_REVEALED_BYTES if reveal else RAW_SHOWN_BYTES)}
+    return {"job": dict(envelope.fields) if reveal else masked(envelope.fields)}
+
+
+def masked(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a job, without what may be personal."""
+    shown: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name == "fields" and isinstance(value, dict):
+            shown[name] = {key: _mask(item) for key, item in value.items()}
+        elif name in _KEYS or (name in _SHOWN and _is_harmless(value)):
+            shown[name] = value
+        else:
+            shown[name] = _mask(value)
+    return shown
+
+
+def escaped(raw: bytes, *, most: int) -> str:
+    """Bytes as text in which nothing but plain ASCII is left as it is; what is beyond `most` is counted."""
+    text = raw[:most].decode("latin-1").encode("unicode_escape").decode("ascii")
+    return text if len(raw) <= most else f"{text}... ({len(raw) - most} more bytes)"
+
+
+def _is_harmless(value: object) -> bool:
+    if isinstance(value, str):
+        return _HARMLESS.fullmatch(value) is not None
+    return value is None or isinstance(value, bool | int | float)
+
+
+def _mask(value: object) -> str:
+    match value:
+        case str():
+            return f"(text of {len(value)} characters)"
+        case bool():
+            return "(yes or no)"
+        case int() | float():
+            return "(a number)"
+        case None:
+            return "(nothing)"
+    return "(something else)"
