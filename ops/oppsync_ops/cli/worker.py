@@ -18,7 +18,7 @@ class Queues(click.ParamType[str]):
     name = "lanes"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The names of the lanes' queues, in the order given, which is that of their precedence."""
+        """The names of the lanes' queues. Whatever their order, interactive goes first."""
         names = [name.strip() for name in str(value).split(",") if name.strip()]
         lanes = {lane.value: lane for lane in Lane} | {lane.queue: lane for lane in Lane}
         unknown = [name for name in names if name not in lanes]

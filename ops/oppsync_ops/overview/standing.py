@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from oppsync_ops.jobs.entries import text
 from oppsync_ops.jobs.moments import iso, moment, now_ms
@@ -107,6 +108,14 @@ def _waiting(client: Redis) -> dict[str, int]:
     return {instance: jobs for instance, jobs in zip(instances, pipe.execute(), strict=True) if jobs}
 
 
+def _fsync(client: Redis) -> str:
+    try:
+        return str(client.config_get("appendfsync").get("appendfsync", ""))
+    except ResponseError:
+        # Managed servers and careful ACLs do not tell.
+        return "unknown"
+
+
 def _server(client: Redis) -> dict[str, Any]:
     info: Any = client.info()
     return {
@@ -114,5 +123,6 @@ def _server(client: Redis) -> dict[str, Any]:
         "role": str(info.get("role", "")),
         "memory": str(info.get("used_memory_human", "")),
         "append_only_file": bool(info.get("aof_enabled")),
+        "append_fsync": _fsync(client),
         "eviction": str(info.get("maxmemory_policy", "")),
     }

@@ -1,7 +1,5 @@
 """Tiny servers for the client's tests: each counts what reached it and then does one thing."""
 
-# ruff: noqa: D102 - the test tools here speak through their names
-
 import asyncio
 import contextlib
 import re

@@ -121,7 +121,14 @@ CustomFields = Annotated[dict[StrictStr, Annotated[Any, AfterValidator(_custom_v
 Instance = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}$")]
 """A SprintHub instance's name, which is the sub-domain of its address."""
 
-JobId = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:\-]{0,127}$")]
+
+def _not_raw(value: str) -> str:
+    if value.startswith("raw-"):
+        raise ValueError("must not begin with raw-, which names messages that are no jobs")
+    return value
+
+
+JobId = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:\-]{0,127}$"), AfterValidator(_not_raw)]
 
 Key = Annotated[StrictStr, Field(min_length=1, max_length=200), AfterValidator(_not_blank), AfterValidator(_encodable)]
 """A caller's own key: up to 200 characters, compared as it stands."""

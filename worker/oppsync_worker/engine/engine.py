@@ -47,6 +47,10 @@ class Engine:
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._redis = Redis.from_url(redis_url, retry=Retry(NoBackoff(), 1), **connection_options())
 
+    def __json__(self) -> str:
+        """What `celery inspect stats` shows of the transport's options (kombu.utils.json)."""
+        return self.name
+
     def claim(self, queues: list[str], most: int) -> list[Claimed]:
         """Claim up to `most` messages for this process. Raises `RedisError`."""
         call = claims.claim(queues, most=min(most, CLAIM_MOST), lease_ms=self.lease_ms, worker=self.name)

@@ -10,6 +10,7 @@ import json
 from datetime import datetime
 from typing import Any, Final
 
+from oppsync_worker.contract.names import Lane
 from oppsync_worker.contract.states import Cause
 from oppsync_worker.engine.engine import TAG_HEADER
 from oppsync_worker.ledger.claims import Claimed
@@ -30,7 +31,7 @@ def prepare(claimed: Claimed) -> dict[str, Any]:
     """The payload that kombu delivers, with the claim's tag for its delivery tag.
 
     `eta` (and so `countdown`) and `expires` of other Celery producers become the job's `not_before` and `deadline`: a
-    message that waited in a worker's memory would be lost with it.
+    message that waited in a worker's memory would be lost with it. The queue that they chose is the job's lane.
 
     Raises:
         Unreadable: it is no message that a task here could run.
@@ -51,6 +52,9 @@ def prepare(claimed: Claimed) -> dict[str, Any]:
             kwargs.setdefault(field, _moment(headers[name], name, headers))
             headers[name] = None
             text = json.dumps([args, kwargs, embed])
+    if "lane" not in kwargs:
+        kwargs["lane"] = Lane(claimed.queue.rpartition(".")[2])
+        text = json.dumps([args, kwargs, embed])
     payload["body"] = text
     properties["body_encoding"] = "utf-8"
     properties["delivery_tag"] = claimed.tag

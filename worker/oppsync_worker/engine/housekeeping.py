@@ -60,7 +60,7 @@ class Housekeeping:
         self._max_crashes = max_crashes
         self._ttl_s = ttl_s
         self._announcements = announcements
-        self._patient_until = 0.0
+        self._patient_until: float | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -100,8 +100,12 @@ class Housekeeping:
         return self._lease_ms / 3000
 
     async def _restore(self) -> float:
-        if asyncio.get_running_loop().time() < self._patient_until:
-            return self._lease_ms / 3000
+        now = asyncio.get_running_loop().time()
+        if self._patient_until is None:
+            # Redis may have been away before this worker came: owners that live get their turn to renew first.
+            self._patient_until = now + self._lease_ms / 2000
+        if now < self._patient_until:
+            return self._lease_ms / 6000
         call = claims.restore(most=RESTORE_MOST, crashes=self._max_crashes, ttl_s=self._ttl_s)
         restored, doubted, buried = await run_async(self._redis, call)
         if restored or doubted or buried:

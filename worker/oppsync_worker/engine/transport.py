@@ -22,6 +22,7 @@ from kombu.transport import redis as stock
 from kombu.transport import virtual
 from redis.connection import parse_url
 
+from oppsync_worker.contract.names import Lane
 from oppsync_worker.contract.states import Cause
 from oppsync_worker.engine.engine import CLAIM_MOST, Engine
 from oppsync_worker.engine.envelopes import Unreadable, prepare
@@ -99,8 +100,10 @@ class Channel(stock.Channel):  # type: ignore[misc]
         return given
 
     def _brpop_start(self, timeout: float | None = None) -> None:
-        queues = self._in_order()
+        queues = self._lanes()
         if not queues:
+            # Somebody else's queue, such as the one that `celery inspect` waits for its answers on.
+            super()._brpop_start(timeout)
             return
         self._in_poll = self.client.connection
         self._brpop_sent_at = monotonic()
@@ -108,6 +111,8 @@ class Channel(stock.Channel):  # type: ignore[misc]
         self.client.connection.send_command("BRPOP", *bells, timeout or self.brpop_timeout)
 
     def _brpop_read(self, **options: Any) -> bool:
+        if not self._lanes() and not self._closing:
+            return bool(super()._brpop_read(**options))
         try:
             self.client.parse_response(self.client.connection, "BRPOP", **options)
         except self.connection_errors:
@@ -122,7 +127,7 @@ class Channel(stock.Channel):  # type: ignore[misc]
         return True
 
     def _claim(self) -> int:
-        queues, taken = self._in_order(), 0
+        queues, taken = self._lanes(), 0
         for _ in range(CLAIM_ROUNDS):
             room = self.qos.can_consume_max_estimate()
             # After a reconnect the channel is new and believes itself empty, while all that was claimed still runs.
@@ -153,9 +158,9 @@ class Channel(stock.Channel):  # type: ignore[misc]
             self.engine.hands.drop(claimed.tag)
             virtual.QoS.ack(self.qos, claimed.tag)
 
-    def _in_order(self) -> list[str]:
-        """The queues that are consumed: interactive before bulk, whatever order they were named in."""
-        return sorted(self.active_queues, key=lambda name: (not name.endswith(".interactive"), name))
+    def _lanes(self) -> list[str]:
+        """The lanes that are consumed: interactive before bulk, whatever order they were named in."""
+        return [lane.queue for lane in Lane if lane.queue in self.active_queues]
 
 
 class Transport(stock.Transport):  # type: ignore[misc]

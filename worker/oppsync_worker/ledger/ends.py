@@ -159,4 +159,4 @@ def doubt(hand: Hand, *, attempt: Attempt) -> Call:
 def ended(answer: Any) -> State | None:
     """The state the job is in now; None when the claim was stale and nothing changed."""
     word = answer.decode() if isinstance(answer, bytes) else str(answer)
-    return None if word in {"lost", "again"} else State(word)
+    return None if word == "lost" else State(word)

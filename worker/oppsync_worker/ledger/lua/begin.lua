@@ -18,7 +18,7 @@ local message = redis.call('HGET', claim_key(tag), 'message')
 if not message then return { 'lost' } end
 
 local job = read(id)
-if not job.state or job.instance == '' then
+if not job.state or (job.state == 'queued' and job.instance == '') then
   -- First sight of a message that another Celery application pushed.
   redis.call('HSET', job_key(id), 'state', 'queued', 'kind', kind, 'instance', instance, 'lane', lane, 'at', int(now))
   if ref ~= '' then redis.call('HSET', job_key(id), 'ref', ref) end
@@ -55,6 +55,11 @@ elseif job.state ~= 'queued' and not (job.state == 'sending' and not owns(job.to
   return { 'settled', job.state }
 end
 
+if job.state == 'sending' then
+  -- An update whose owner is gone may be sent again: it is queued, as far as all that follows is concerned.
+  redis.call('HSET', job_key(id), 'state', 'queued')
+  job.state = 'queued'
+end
 if job.instance ~= instance or job.lane ~= lane or (ref ~= '' and job.ref ~= ref) then
   -- A replay mended the job: where it waits must be where it is looked for.
   redis.call('HSET', job_key(id), 'instance', instance, 'lane', lane)
@@ -105,9 +110,7 @@ if at - now > 2 then
 end
 
 local attempts = redis.call('HINCRBY', job_key(id), 'attempts', 1)
-if job.state == 'queued' then
-  move(job, 'sending', now)
-end
+move(job, 'sending', now)
 redis.call('HSET', job_key(id), 'token', tag, 'sent_at', int(now))
 if job.slot_at then redis.call('HDEL', job_key(id), 'slot_at') end
 local replays, replayed_at = unpack(redis.call('HMGET', job_key(id), 'replays', 'replayed_at'))

@@ -14,7 +14,7 @@ local function fault_of(raw)
     return 'malformed', 'the message has no header "task"'
   end
   local id = m.headers.id
-  if type(id) ~= 'string' or #id == 0 or #id > 128 or id:find('[^%w_.:%-]') then
+  if type(id) ~= 'string' or #id == 0 or #id > 128 or id:find('[^%w_.:%-]') or id:sub(1, 4) == 'raw-' then
     return 'malformed', 'the message has no usable header "id"'
   end
   if type(m.properties) ~= 'table' or type(m.body) ~= 'string' then
@@ -24,10 +24,16 @@ local function fault_of(raw)
 end
 
 local claimed, buried = {}, {}
+local lists = {}
 for i = 6, #ARGV do
-  local queue = ARGV[i]
+  lists[#lists + 1] = { ARGV[i], ARGV[i] }
+  -- Where a stock producer's `priority=` puts a message (kombu: `sep` and `priority_steps`).
+  for _, step in ipairs({ '3', '6', '9' }) do lists[#lists + 1] = { ARGV[i], ARGV[i] .. '\6\22' .. step } end
+end
+for _, names in ipairs(lists) do
+  local queue, list = names[1], names[2]
   for _ = #claimed + #buried + 1, most do
-    local raw = redis.call('RPOP', queue)
+    local raw = redis.call('RPOP', list)
     if not raw then break end
     local tag = int(redis.call('INCR', P .. 'claim-seq'))
     local fault, said = fault_of(raw)
@@ -43,6 +49,6 @@ for i = 6, #ARGV do
       claimed[#claimed + 1] = { tag, queue, raw }
     end
   end
-  if redis.call('LLEN', queue) > 0 then ring(queue) end
+  if redis.call('LLEN', list) > 0 then ring(queue) end
 end
 return { claimed, buried }

@@ -23,7 +23,7 @@ local LEGAL = {
   waiting = 'queued discarded',
   held = 'queued discarded',
   blocked = 'queued discarded',
-  in_doubt = 'succeeded scheduled dead discarded',
+  in_doubt = 'succeeded scheduled waiting held dead discarded',
   dead = 'queued discarded',
 }
 local ENDED = { succeeded = true, discarded = true, merged = true, expired = true }

@@ -15,12 +15,15 @@ end
 
 local released = 0
 for _, instance in ipairs(redis.call('SRANDMEMBER', P .. 'releasing', 10)) do
-  local held = redis.call('ZRANGE', P .. 'held:' .. instance, 0, most - 1)
+  local held = {}
+  if redis.call('EXISTS', P .. 'hold:' .. instance) == 0 then
+    held = redis.call('ZRANGE', P .. 'held:' .. instance, 0, most - 1)
+  end
   for _, id in ipairs(held) do move(read(id), 'queued', now) end
   released = released + #held
   if #held < most then
     redis.call('SREM', P .. 'releasing', instance)
-    redis.call('SREM', P .. 'holding', instance)
+    if redis.call('EXISTS', P .. 'held:' .. instance) == 0 then redis.call('SREM', P .. 'holding', instance) end
   end
 end
 

@@ -1,14 +1,16 @@
 -- #include life
 -- #include slots
--- Hand a claimed job back unsent, first in line. ARGV: tag. Returns 1, or 0 when the claim is no longer ours.
+-- Hand a claimed job back unsent, first in line of the queue that it came from. ARGV: tag.
+-- Returns 1, or 0 when the claim is no longer ours or its job is being sent.
 local tag = ARGV[1]
-local id, message = unpack(redis.call('HMGET', claim_key(tag), 'job', 'message'))
+local id, message, queue = unpack(redis.call('HMGET', claim_key(tag), 'job', 'message', 'queue'))
 if not id then return 0 end
 local job = read(id)
+if job.state == 'sending' and job.token == tag then return 0 end
 let_go(tag)
 if state_of(job) == 'queued' then
-  redis.call('RPUSH', redis.call('EXISTS', job_key(id)) == 1 and queue_of(job.lane) or 'opportunities.interactive', message)
-  ring(queue_of(job.lane))
+  redis.call('RPUSH', queue, message)
+  ring(queue)
   free_slot(job, now_ms())
 end
 return 1

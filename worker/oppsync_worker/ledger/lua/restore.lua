@@ -26,6 +26,13 @@ for _, tag in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', int(now)
         move(job, 'dead', now, message)
         write_failure(id, 'poison', said, now, ARGV[3])
         buried[#buried + 1] = id
+      elseif crashes > 1 then
+        -- Who takes a worker down takes all down that the worker had in hand. Spread apart in time, the innocent come
+        -- to an end without it, and their count begins anew.
+        local share = tonumber(redis.sha1hex(id):sub(1, 4), 16) / 65536
+        if not job.kind then redis.call('HSET', job_key(id), 'at', int(now), 'lane', queue:match('[^.]+$')) end
+        move(read(id), 'scheduled', now, message, now + share * 15000 * 2 ^ (crashes - 1))
+        restored = restored + 1
       elseif sending then
         move(job, 'queued', now, message, nil, true)
         restored = restored + 1

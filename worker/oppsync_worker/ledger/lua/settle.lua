@@ -10,7 +10,7 @@
 --   cool_ms, limit              a throttle: pause the whole instance, and what its answer taught
 --   refusals     how many refusals in a row make a bad credential; hold_note and fingerprint for the hold then set
 --   kind, instance, lane        of a job that was never begun
--- Returns the state the job is in now; 'again' when this very end was recorded before; 'lost' when stale.
+-- Returns the state the job is in now (also when this very end was recorded before); 'lost' when stale.
 local tag, id, to, ttl_s = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local a = {}
 for i = 5, #ARGV, 2 do a[ARGV[i]] = ARGV[i + 1] end
@@ -19,9 +19,9 @@ local message = redis.call('HGET', claim_key(tag), 'message')
 local job = read(id)
 if not message then
   if job.token ~= tag then return 'lost' end
-  if job.state == to then return 'again' end
-  -- The truth arrived late: the claim ran out, the job was put in doubt, and now its own attempt did succeed.
-  if not (job.state == 'in_doubt' and to == 'succeeded') then return 'lost' end
+  if job.state == to then return to end
+  -- The truth arrived late: the claim ran out, the job was put in doubt, and now its own attempt tells how it ended.
+  if job.state ~= 'in_doubt' then return 'lost' end
 elseif job.state == 'sending' and job.token ~= tag then
   let_go(tag)
   return 'lost'
@@ -37,10 +37,13 @@ end
 
 local budget = P .. 'budget:' .. job.instance
 if a.refusals then
-  if redis.call('HINCRBY', budget, 'refusals', 1) < tonumber(a.refusals) then
+  -- Calls that were in flight together are refused together; only one that was made after a pause counts again.
+  local pausing = tonumber(redis.call('HGET', budget, 'cool_until') or 0) > now
+  if pausing or redis.call('HINCRBY', budget, 'refusals', 1) < tonumber(a.refusals) then
     to = 'waiting'
-  else
+  elseif redis.call('EXISTS', P .. 'hold:' .. job.instance) == 0 then
     redis.call('HDEL', budget, 'refusals')
+    redis.call('SREM', P .. 'releasing', job.instance)
     redis.call('HSET', P .. 'hold:' .. job.instance, 'cause', 'credential', 'since', int(now), 'note', a.hold_note or '',
       'fingerprint', a.fingerprint or '')
     redis.call('SADD', P .. 'holds', job.instance)
