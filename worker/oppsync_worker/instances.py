@@ -74,8 +74,8 @@ class InstanceSettings(_Table):
     """Name of an existing custom field that carries the job's marker; without it a lost answer is harder to settle."""
     connect_seconds: Seconds = 5.0
     read_seconds: Seconds = 30.0
-    call_seconds: Seconds = 40.0
-    """Deadline of a whole call; httpx itself has none."""
+    call_seconds: Annotated[float, Field(gt=0, le=80)] = 40.0
+    """Deadline of a whole call; httpx itself has none. A stopping worker waits 90 s for the calls in flight."""
     budget: BudgetSettings = BudgetSettings()
     retry: RetrySettings = RetrySettings()
 

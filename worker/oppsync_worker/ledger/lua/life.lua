@@ -80,7 +80,8 @@ local function write_result(id, status, result, now, ttl_s)
   local document = '{"status":"' .. status .. '","result":' .. result .. ',"traceback":null,"children":[],"date_done":"'
     .. iso(now) .. '","task_id":' .. cjson.encode(id) .. '}'
   local key = 'celery-task-meta-' .. id
-  redis.call('SET', key, document, 'EX', ttl_s)
+  -- A dead letter's result stays as long as the letter: without a time.
+  redis.call('SET', key, document, unpack(ttl_s and { 'EX', ttl_s } or {}))
   redis.call('PUBLISH', key, document)
 end
 

@@ -24,7 +24,7 @@ for _, tag in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', int(now)
         local said = 'lost its worker ' .. crashes .. ' times without finishing'
         redis.call('HSET', job_key(id), 'cause', 'poison', 'detail', said, 'version', ARGV[4])
         move(job, 'dead', now, message)
-        write_failure(id, 'poison', said, now, ARGV[3])
+        write_failure(id, 'poison', said, now)
         buried[#buried + 1] = id
       elseif crashes > 1 then
         -- Who takes a worker down takes all down that the worker had in hand. Spread apart in time, the innocent come

@@ -78,7 +78,7 @@ if to == 'succeeded' then
     for _, later in ipairs(behind) do move(read(later), 'queued', now, nil, nil, true) end
   end
 elseif to == 'dead' then
-  write_failure(id, a.cause, a.detail or '', now, ttl_s)
+  write_failure(id, a.cause, a.detail or '', now)
 end
 if ENDED[to] then retire(job, ttl_s) end
 return to
