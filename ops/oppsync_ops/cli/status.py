@@ -33,6 +33,8 @@ def status(*, as_json: bool) -> int:
     click.echo(f"Redis {server['version']}, {server['role']}, {server['memory']} in use")
     if not server["append_only_file"]:
         note("Redis keeps no append-only file: what it holds is lost when it restarts")
+    elif server["append_fsync"] not in ("always", "unknown"):
+        note(f"a power cut can lose the last second: appendfsync is {server['append_fsync']}, not always")
     if server["eviction"] not in ("noeviction", ""):
         note(f"Redis may evict jobs when memory is short: maxmemory-policy is {server['eviction']}, not noeviction")
     return DONE
