@@ -2,7 +2,7 @@
 
 | end | what Celery is told |
 |---|---|
-| Done | the outcome is returned: success, callbacks fire |
+| Done | success; callbacks, if there are any, get the outcome |
 | Dead | a `JobFailed` by cause is raised: failure, error callbacks fire |
 | Parked, Abandoned | `Ignore`: the job goes on elsewhere |
 """
@@ -28,8 +28,6 @@ class OpportunityTask(Task):  # type: ignore[misc]
     abstract = True
     throws = (failures.JobFailed,)
     """Expected ends: Celery logs them without a traceback."""
-    resultrepr_maxsize = 40
-    """Celery makes a text of every result, logged or not: a tenth of a job's time, were it made in full."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the coroutine to its end, within the job's greenlet."""
@@ -54,7 +52,9 @@ def register(app: Celery, engine: Engine) -> None:
             end = await engine.deliver(Delivery(tag, kind.value, request.id, args, kwargs))
             match end:
                 case Done(result):
-                    return dict(result)
+                    # Nobody reads it but callbacks: the outcome is written already, and Celery makes a text of whatever
+                    # is returned, which would take a tenth of a job's time.
+                    return dict(result) if request.callbacks or request.chain else None
                 case Dead(cause, detail):
                     raise failure_of(cause)(detail)
                 case Parked() | Abandoned():

@@ -10,6 +10,8 @@ import httpx
 MAX_ANSWER_BYTES: Final = 1024 * 1024
 """Most bytes of one answer that are kept, after decompression; the documented answer to a create has 4 KB."""
 
+_NOTHING: Final = httpx.ByteStream(b"")
+
 NOT_JSON: Final = object()
 """What `read_json` returns for anything that is not a JSON text."""
 
@@ -42,6 +44,8 @@ async def read_answer(response: httpx.Response, *, max_bytes: int = MAX_ANSWER_B
                 break
     finally:
         await response.aclose()
+        # httpx ties answer and stream into a circle; cut, both go at once instead of waiting for the garbage collector.
+        response.stream = _NOTHING
     raw, complete = bytes(body[:max_bytes]), len(body) <= max_bytes
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):

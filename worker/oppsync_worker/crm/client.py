@@ -79,6 +79,7 @@ class CrmClient:
         self._endpoints: dict[str, Endpoint] = {}
 
     async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:

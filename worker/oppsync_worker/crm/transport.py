@@ -19,7 +19,7 @@ whatever a tracing library has added (Sentry's does, unasked) is taken off again
 import ssl
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Final
+from typing import Final, Self
 
 import aiohttp
 import httpx
@@ -69,6 +69,12 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         except _Anything as error:
             raise _as_httpx(error) from error
         return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response))
+
+    async def __aenter__(self) -> Self:
+        # Building a TLS context takes a tenth of a second: not in the middle of the first calls.
+        if self._session is None:
+            self._session = self._new_session()
+        return self
 
     async def aclose(self) -> None:
         """Close every connection; safe to call twice."""

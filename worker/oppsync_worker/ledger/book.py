@@ -18,10 +18,13 @@ from oppsync_worker.contract.states import State
 from oppsync_worker.ledger import begin as beginning
 from oppsync_worker.ledger import claims, ends
 from oppsync_worker.ledger.connect import LedgerUnavailable, connection_options, explain
-from oppsync_worker.ledger.scripts import Call, run_async
+from oppsync_worker.ledger.scripts import Call, run_async, run_many_async
 
 FIRST_PAUSE_S: Final = 0.05
 MOST_PAUSE_S: Final = 2.0
+
+BATCH: Final = 50
+"""Scripts per round trip: together they hold Redis up for a few milliseconds at most."""
 
 CONNECTIONS: Final = 32
 """Connections of one worker process: calls are short, so hundreds of jobs share them."""
@@ -39,6 +42,8 @@ class Book:
         )
         self.redis = Redis(connection_pool=self._pool)
         self._patience_s = patience_s
+        self._asked: list[tuple[Call, asyncio.Future[Any]]] = []
+        self._flushing: asyncio.Task[None] | None = None
 
     async def begin(self, hand: ends.Hand, job: AnyJob, *, horizon_ms: int) -> beginning.Answer:
         """May this claim send this job now?
@@ -68,13 +73,39 @@ class Book:
         started, pause = time.monotonic(), FIRST_PAUSE_S
         while True:
             try:
-                return await run_async(self.redis, call)
+                return await self._once(call)
             except RedisError as error:
                 ours = isinstance(error, ResponseError | NoPermissionError) and "illegal transition" in str(error)
                 if ours or time.monotonic() - started > self._patience_s:
                     raise LedgerUnavailable(str(error) if ours else explain(error)) from error
             await asyncio.sleep(pause)
             pause = min(pause * 2, MOST_PAUSE_S)
+
+    async def _once(self, call: Call) -> Any:
+        """Run a script together with all others that are asked for meanwhile: one round trip and one write to disk."""
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._asked.append((call, answer))
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush())
+        return await answer
+
+    async def _flush(self) -> None:
+        try:
+            while self._asked:
+                batch, self._asked = self._asked[:BATCH], self._asked[BATCH:]
+                try:
+                    answers = await run_many_async(self.redis, [call for call, _ in batch])
+                except Exception as error:  # noqa: BLE001 - whatever it is, whoever asked must hear of it
+                    answers = [error] * len(batch)
+                for (_, future), answer in zip(batch, answers, strict=True):
+                    if future.done():
+                        continue  # whoever asked was cancelled
+                    if isinstance(answer, Exception):
+                        future.set_exception(answer)
+                    else:
+                        future.set_result(answer)
+        finally:
+            self._flushing = None
 
     async def close(self) -> None:
         """Close the connections."""

@@ -18,29 +18,7 @@ local message = redis.call('HGET', claim_key(tag), 'message')
 if not message then return { 'lost' } end
 
 local job = read(id)
-if not job.state or (job.state == 'queued' and job.instance == '') then
-  -- First sight of a message that another Celery application pushed.
-  redis.call('HSET', job_key(id), 'state', 'queued', 'kind', kind, 'instance', instance, 'lane', lane, 'at', int(now))
-  if ref ~= '' then redis.call('HSET', job_key(id), 'ref', ref) end
-  if key ~= '' then
-    redis.call('HSET', job_key(id), 'key', key)
-    local idem = P .. 'idem:' .. instance .. ':' .. key
-    local first = redis.call('GET', idem)
-    if first and first ~= id then
-      local said = 'job ' .. first .. ' stands under the same idempotency key'
-      redis.call('HSET', job_key(id), 'cause', 'twin', 'detail', said, 'points_to', first)
-      job = read(id)
-      move(job, 'discarded', now)
-      job.key = nil
-      let_go(tag)
-      retire(job, ttl_s)
-      write_failure(id, 'discarded', said, now, ttl_s)
-      return { 'twin', first }
-    end
-    redis.call('SET', idem, id)
-  end
-  job = read(id)
-elseif job.state == 'sending' and job.token == tag then
+if job.state == 'sending' and job.token == tag then
   -- The answer to this very call was lost on the way to the worker, which therefore has not sent.
   local again = redis.call('HMGET', job_key(id), 'attempts', 'replays', 'replayed_at')
   local known = opportunity_id ~= '' and opportunity_id or (redis.call('HGET', P .. 'refs:' .. instance, ref) or '')
@@ -50,22 +28,35 @@ elseif job.state == 'sending' and not owns(job.token) and job.kind == 'opportuni
   move(job, 'in_doubt', now, message)
   let_go(tag)
   return { 'in_doubt' }
-elseif job.state ~= 'queued' and not (job.state == 'sending' and not owns(job.token)) then
+elseif job.state and job.state ~= 'queued' and not (job.state == 'sending' and not owns(job.token)) then
   let_go(tag)
   return { 'settled', job.state }
 end
 
-if job.state == 'sending' then
-  -- An update whose owner is gone may be sent again: it is queued, as far as all that follows is concerned.
-  redis.call('HSET', job_key(id), 'state', 'queued')
-  job.state = 'queued'
+-- Free to be begun. What the ledger does not know yet is written now: a message that another Celery application pushed
+-- is seen for the first time here, or was held or lost unread before; a replay may have mended where it goes. An update
+-- whose owner is gone counts as queued.
+redis.call('HSET', job_key(id), 'state', 'queued', 'kind', kind, 'instance', instance, 'lane', lane, 'at',
+  job.at or int(now))
+if ref ~= '' then redis.call('HSET', job_key(id), 'ref', ref) end
+if key ~= '' and job.key ~= key then
+  redis.call('HSET', job_key(id), 'key', key)
+  local idem = P .. 'idem:' .. instance .. ':' .. key
+  local first = redis.call('GET', idem)
+  if first and first ~= id then
+    local said = 'job ' .. first .. ' stands under the same idempotency key'
+    redis.call('HSET', job_key(id), 'cause', 'twin', 'detail', said, 'points_to', first)
+    job = read(id)
+    move(job, 'discarded', now)
+    job.key = nil
+    let_go(tag)
+    retire(job, ttl_s)
+    write_failure(id, 'discarded', said, now, ttl_s)
+    return { 'twin', first }
+  end
+  redis.call('SET', idem, id)
 end
-if job.instance ~= instance or job.lane ~= lane or (ref ~= '' and job.ref ~= ref) then
-  -- A replay mended the job: where it waits must be where it is looked for.
-  redis.call('HSET', job_key(id), 'instance', instance, 'lane', lane)
-  if ref ~= '' then redis.call('HSET', job_key(id), 'ref', ref) end
-  job = read(id)
-end
+job = read(id)
 
 local function stop(to, score)
   free_slot(job, now)
@@ -92,9 +83,10 @@ if kind == 'opportunities.update' and opportunity_id == '' then
   end
 end
 
--- A slot that was granted but is long past would make two requests stand too close together.
+-- A slot that was granted but is long past would make two requests stand too close together, and one that was granted
+-- before a throttle is void.
 local at = tonumber(job.slot_at or nil)
-if not at or now - at > 500 then
+if not at or now - at > 500 or budget_of(instance, now).cool_until > now then
   if at then free_slot(job, now) end
   at = nil
   if redis.call('EXISTS', P .. 'waiting:' .. instance) == 0 then at = take_slot(instance, id, now, horizon) end
