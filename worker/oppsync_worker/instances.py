@@ -51,7 +51,7 @@ class RetrySettings(_Table):
 
     max_attempts: Annotated[int, Field(ge=1, le=1_000)] = 12
     max_age_seconds: Annotated[float, Field(gt=0, le=30 * 86_400)] = 86_400.0
-    """A job older than this since it was enqueued is buried as exhausted instead of tried again."""
+    """A job that was first tried longer ago than this is buried as exhausted instead of tried again."""
     first_delay_seconds: Seconds = 2.0
     max_delay_seconds: Seconds = 900.0
 

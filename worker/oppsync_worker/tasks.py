@@ -29,7 +29,7 @@ class OpportunityTask(Task):  # type: ignore[misc]
     throws = (failures.JobFailed,)
     """Expected ends: Celery logs them without a traceback."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Run the coroutine to its end, within the job's greenlet."""
         return drive(self.run(*args, **kwargs))
 

@@ -36,6 +36,12 @@ MESSAGES: dict[str, tuple[bytes, str]] = {
     "no id": (message(headers={"task": "opportunities.create"}), "malformed"),
     "an id that is a path": (message(headers={"task": "opportunities.create", "id": "../x y"}), "malformed"),
     "no properties": (message(properties=None), "malformed"),
+    "properties that are a list": (message(properties=[]), "undecodable"),
+    "headers that cannot be looked up": (
+        message(headers={**HEADERS, "shadow": [1], "stamps": [1], "group": {}, "stamped_headers": 3}),
+        "invalid",
+    ),
+    "a field called self": (message(body='[[], {"self": 1, "instance": "acme"}, {}]'), "invalid"),
     "unknown task": (message(headers={"task": "billing.charge", "id": "job-1"}), "unknown_task"),
     "bad base64": (message(properties={"body_encoding": "base64"}, body="%%%"), "undecodable"),
     "base64 of a pickle": (

@@ -53,6 +53,7 @@ def test_transient_errors_are_retried_until_time_is_used_up() -> None:
 def test_a_throttle_defers_for_the_cool_down_or_what_was_asked() -> None:
     """The CRM's word comes first; its limit is passed on."""
     assert decide(errors.Throttled(SEEN, limit=50), ACME, attempt=9, age_s=1e9, draw=0) == Defer(65.0, 50)
+    assert decide(errors.Throttled(SEEN, retry_after_s=0), ACME, attempt=1, age_s=0, draw=0) == Defer(1.0, None)
     assert decide(errors.Throttled(SEEN, retry_after_s=7), ACME, attempt=1, age_s=0, draw=0) == Defer(7, None)
 
 

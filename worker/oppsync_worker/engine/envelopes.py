@@ -38,8 +38,9 @@ def prepare(claimed: Claimed) -> dict[str, Any]:
     """
     try:
         payload = json.loads(claimed.message)
-        headers, properties = payload["headers"], payload["properties"]
+        headers, properties = dict(payload["headers"]), dict(payload["properties"])
         body = payload["body"]
+        payload["headers"], payload["properties"] = headers, properties
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Unreadable(Cause.UNDECODABLE, f"the message cannot be read: {type(error).__name__}") from None
     content = (payload.get("content-type"), str(payload.get("content-encoding") or "utf-8").lower())
@@ -64,6 +65,8 @@ def prepare(claimed: Claimed) -> dict[str, Any]:
     # A limit of the producer's would make Celery give a job up in the middle of a call.
     headers["timelimit"] = [None, None]
     headers["retries"] = 0
+    # Celery looks these up in tables of its own, and falls over what cannot be looked up.
+    headers.update({"shadow": None, "group": None, "stamped_headers": None, "stamps": {}})
     return dict(payload)
 
 

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from oppsync_worker.contract.states import Cause
 from oppsync_worker.engine.hands import Hands
@@ -32,6 +32,7 @@ PROMOTE_MOST: Final = 200
 PROMOTE_PAUSE_S: Final = 0.1
 ANNOUNCE_PAUSE_S: Final = 15.0
 RESTORE_MOST: Final = 200
+STOP_ROUNDS: Final = 10
 
 Chore = Callable[[], Awaitable[float]]
 """Does its work once; gives the seconds until the next time."""
@@ -61,6 +62,7 @@ class Housekeeping:
         self._ttl_s = ttl_s
         self._announcements = announcements
         self._patient_until: float | None = None
+        self._closing = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -70,16 +72,26 @@ class Housekeeping:
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            self._closing = True
+            pending = set(tasks)
+            for _ in range(STOP_ROUNDS):
+                if not pending:
+                    break
+                # Once is not always enough: a cancellation can get lost where a library waits with a limit of its own.
+                for task in pending:
+                    task.cancel()
+                _, pending = await asyncio.wait(pending, timeout=0.5)
             with suppress(RedisError):
                 await run_async(self._redis, presence.gone(self._name))
 
     async def _keep(self, chore: Chore) -> None:
-        while True:
+        while not self._closing:
             try:
                 pause = await chore()
+            except ResponseError as error:
+                # Redis is there and does not like the call: no reason to be patient with silent workers.
+                self._reporter.notice("ledger_unavailable", chore=chore.__name__.strip("_"), message=explain(error))
+                pause = 1.0
             except RedisError as error:
                 self._reporter.notice("ledger_unavailable", chore=chore.__name__.strip("_"), message=explain(error))
                 # While Redis was away nobody could renew: owners that live get their turn before anything is restored.

@@ -79,7 +79,12 @@ class TaskPool(BasePool):  # type: ignore[misc]
         job = PoolJob()
         self._in_flight += 1
         if accept_callback:
-            accept_callback(os.getpid(), time.monotonic())
+            try:
+                accept_callback(os.getpid(), time.monotonic())
+            except BaseException:
+                # It was never started: counted for ever, it would keep the worker from stopping.
+                self._in_flight -= 1
+                raise
         self._thread.loop.call_soon_threadsafe(
             self._spawn, job, target, args or (), kwargs or {}, callback, error_callback
         )

@@ -142,19 +142,19 @@ class Channel(stock.Channel):  # type: ignore[misc]
         return taken
 
     def _hand_on(self, claimed: Claimed) -> None:
+        headers: dict[str, Any] = {}
         try:
             payload = prepare(claimed)
+            headers = payload["headers"]
+            self.connection._deliver(payload, claimed.queue)  # noqa: SLF001
         except Unreadable as error:
             self.engine.bury(claimed.tag, error.headers, cause=error.cause, detail=str(error))
             self.engine.hands.drop(claimed.tag)
-            return
-        try:
-            self.connection._deliver(payload, claimed.queue)  # noqa: SLF001
         except Exception as error:
             # Whatever Celery makes of it: one message must never stop the worker, nor be lost with its lease renewed.
             logger.exception("a message could not be delivered")
             said = f"the message cannot be delivered: {type(error).__name__}"
-            self.engine.bury(claimed.tag, payload["headers"], cause=Cause.INTERNAL, detail=said)
+            self.engine.bury(claimed.tag, headers, cause=Cause.INTERNAL, detail=said)
             self.engine.hands.drop(claimed.tag)
             virtual.QoS.ack(self.qos, claimed.tag)
 

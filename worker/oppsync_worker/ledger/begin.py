@@ -17,6 +17,8 @@ class Go:
     opportunity_id: int | None
     age_ms: int
     replays: int
+    trying_ms: int = 0
+    """Since the first attempt: what the retry policy's time is counted from; a job may wait long for its turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def begun(answer: Any) -> Answer:
     verdict = answer[0].decode()
     if verdict == "go":
         known = answer[2].decode()
-        return Go(int(answer[1]), int(known) if known else None, int(answer[3]), int(answer[4]))
+        return Go(int(answer[1]), int(known) if known else None, int(answer[3]), int(answer[4]), int(answer[5]))
     if verdict == "soon":
         return Soon(int(answer[1]))
     if verdict == "settled":

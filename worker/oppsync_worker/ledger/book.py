@@ -23,6 +23,9 @@ from oppsync_worker.ledger.scripts import Call, run_async, run_many_async
 FIRST_PAUSE_S: Final = 0.05
 MOST_PAUSE_S: Final = 2.0
 
+END_PATIENCE_S: Final = 3_600.0
+"""How long an end is kept in memory while Redis is away: what became of an attempt is known nowhere else."""
+
 BATCH: Final = 50
 """Scripts per round trip: together they hold Redis up for a few milliseconds at most."""
 
@@ -59,7 +62,7 @@ class Book:
         Raises:
             LedgerUnavailable: Redis did not take it in time.
         """
-        return ends.ended(await self.surely(call))
+        return ends.ended(await self.surely(call, patience_s=END_PATIENCE_S))
 
     async def release(self, tag: str) -> None:
         """Hand a claim back unsent. Should Redis be away, the lease runs out and does the same."""
@@ -68,7 +71,7 @@ class Book:
         except RedisError:
             return
 
-    async def surely(self, call: Call) -> Any:
+    async def surely(self, call: Call, *, patience_s: float | None = None) -> Any:
         """Run a script, again and again while Redis is away; every script is safe to repeat."""
         started, pause = time.monotonic(), FIRST_PAUSE_S
         while True:
@@ -76,7 +79,7 @@ class Book:
                 return await self._once(call)
             except RedisError as error:
                 ours = isinstance(error, ResponseError | NoPermissionError) and "illegal transition" in str(error)
-                if ours or time.monotonic() - started > self._patience_s:
+                if ours or time.monotonic() - started > (patience_s or self._patience_s):
                     raise LedgerUnavailable(str(error) if ours else explain(error)) from error
             await asyncio.sleep(pause)
             pause = min(pause * 2, MOST_PAUSE_S)

@@ -16,6 +16,9 @@ from oppsync_worker.errors import AnswerLost, AttemptError, CredentialRefused, N
 from oppsync_worker.instances import InstanceSettings
 from oppsync_worker.policy.backoff import delay_s
 
+LEAST_PAUSE_S = 1.0
+"""A throttle pauses the instance for a second at least, even if the CRM asks for less: no attempt is spent on it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Retry:
@@ -54,11 +57,11 @@ Verdict = Retry | Defer | HoldInstance | Doubt | Bury
 
 
 def decide(error: AttemptError, instance: InstanceSettings, *, attempt: int, age_s: float, draw: float) -> Verdict:
-    """What becomes of a job after attempt number `attempt` of it failed, `age_s` seconds after it was enqueued."""
+    """What becomes of a job after attempt number `attempt` of it failed, `age_s` seconds after the first."""
     match error:
         case Throttled():
             asked = error.retry_after_s
-            pause = instance.budget.cool_down_seconds if asked is None else asked
+            pause = instance.budget.cool_down_seconds if asked is None else max(asked, LEAST_PAUSE_S)
             return Defer(pause * (1 + 0.1 * draw), error.limit)
         case CredentialRefused():
             return HoldInstance()

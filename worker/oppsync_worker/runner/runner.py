@@ -168,7 +168,7 @@ class Runner:
             self._reporter.succeeded(report, answer.opportunity_id, stale=state is None)
             return Done(result)
         report.took(go, time.monotonic() - started)
-        verdict = decide(error, instance, attempt=go.attempt, age_s=go.age_ms / 1000, draw=self._draw())
+        verdict = decide(error, instance, attempt=go.attempt, age_s=go.trying_ms / 1000, draw=self._draw())
         attempt = report.as_attempt(at, error)
         state = await self._book.settle(fulfil(verdict, hand, instance, attempt))
         self._reporter.failed(report, error, verdict, state)

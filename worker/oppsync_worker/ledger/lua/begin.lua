@@ -3,8 +3,8 @@
 -- The one decision that prevents duplicates, taken before the first byte of a request leaves: may this claim send?
 -- ARGV: tag, id, kind, instance, lane, key, ref, opportunity_id ('' = not given), not_before, deadline, horizon_ms, ttl_s
 -- Returns {verdict, ...}:
---   go, attempt, opportunity_id, age_ms, replays    recorded as sending; send now. The age counts from the last
---                             enqueueing or replay
+--   go, attempt, opportunity_id, age_ms, replays, trying_ms    recorded as sending; send now. The age counts from the
+--                             enqueueing or the last replay, `trying` from the first attempt since
 --   soon, ms                  a slot is reserved that many ms ahead; come back then
 --   waiting | scheduled | held | blocked | in_doubt | expired     moved there; nothing to send
 --   settled, state            a copy of a job that is elsewhere already; dropped
@@ -18,11 +18,22 @@ local message = redis.call('HGET', claim_key(tag), 'message')
 if not message then return { 'lost' } end
 
 local job = read(id)
+local known = job.state and job.kind and job.kind ~= '' and job.instance ~= ''
+if known and (job.kind ~= kind or job.instance ~= instance) then
+  -- Another job under an id that is taken: that job is left alone, and this message is put aside with the unreadable.
+  local aside = 'raw-' .. tag
+  redis.call('HSET', job_key(aside), 'state', 'dead', 'at', int(now), 'since', int(now), 'cause', 'malformed', 'detail',
+    'another job stands under its id', 'message', message)
+  redis.call('ZADD', P .. 'dead', int(now), aside)
+  let_go(tag)
+  return { 'settled', job.state }
+end
 if job.state == 'sending' and job.token == tag then
   -- The answer to this very call was lost on the way to the worker, which therefore has not sent.
-  local again = redis.call('HMGET', job_key(id), 'attempts', 'replays', 'replayed_at')
-  local known = opportunity_id ~= '' and opportunity_id or (redis.call('HGET', P .. 'refs:' .. instance, ref) or '')
-  return { 'go', tonumber(again[1]), known, now - tonumber(again[3] or job.at), tonumber(again[2] or 0) }
+  local again = redis.call('HMGET', job_key(id), 'attempts', 'replays', 'replayed_at', 'first_at')
+  local target = opportunity_id ~= '' and opportunity_id or (redis.call('HGET', P .. 'refs:' .. instance, ref) or '')
+  return { 'go', tonumber(again[1]), target, now - tonumber(again[3] or job.at), tonumber(again[2] or 0),
+    now - tonumber(again[4] or now) }
 elseif job.state == 'sending' and not owns(job.token) and job.kind == 'opportunities.create' then
   redis.call('HSET', job_key(id), 'cause', 'worker_lost', 'detail', 'the worker died while sending')
   move(job, 'in_doubt', now, message)
@@ -36,8 +47,8 @@ end
 -- Free to be begun. What the ledger does not know yet is written now: a message that another Celery application pushed
 -- is seen for the first time here, or was held or lost unread before; a replay may have mended where it goes. An update
 -- whose owner is gone counts as queued.
-redis.call('HSET', job_key(id), 'state', 'queued', 'kind', kind, 'instance', instance, 'lane', lane, 'at',
-  job.at or int(now))
+redis.call('HSET', job_key(id), 'state', 'queued', 'kind', kind, 'instance', instance, 'lane', known and job.lane or lane,
+  'at', job.at or int(now))
 if ref ~= '' then redis.call('HSET', job_key(id), 'ref', ref) end
 if key ~= '' and job.key ~= key then
   redis.call('HSET', job_key(id), 'key', key)
@@ -98,6 +109,13 @@ if not at or now - at > 500 or budget_of(instance, now).cool_until > now then
 end
 if at - now <= 2 then
   local early = tally(instance, now)
+  if early > horizon then
+    redis.call('HSET', P .. 'budget:' .. instance, 'next', int(now + early))
+    free_slot(job, now)
+    stand_in_line(job, now, message)
+    let_go(tag)
+    return { 'waiting' }
+  end
   if early > 0 then at = now + early + 2 end
 end
 if at - now > 2 then
@@ -109,5 +127,7 @@ local attempts = redis.call('HINCRBY', job_key(id), 'attempts', 1)
 move(job, 'sending', now)
 redis.call('HSET', job_key(id), 'token', tag, 'sent_at', int(now))
 if job.slot_at then redis.call('HDEL', job_key(id), 'slot_at') end
-local replays, replayed_at = unpack(redis.call('HMGET', job_key(id), 'replays', 'replayed_at'))
-return { 'go', attempts, opportunity_id, now - tonumber(replayed_at or job.at), tonumber(replays or 0) }
+redis.call('HSETNX', job_key(id), 'first_at', int(now))
+local replays, replayed_at, first_at = unpack(redis.call('HMGET', job_key(id), 'replays', 'replayed_at', 'first_at'))
+return { 'go', attempts, opportunity_id, now - tonumber(replayed_at or job.at), tonumber(replays or 0),
+  now - tonumber(first_at) }

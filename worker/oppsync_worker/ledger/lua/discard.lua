@@ -1,4 +1,5 @@
 -- #include life
+-- #include slots
 -- A person drops a job for good. ARGV: id, the state it must be in, who, ttl_s. Returns the state it was in.
 local id, now = ARGV[1], now_ms()
 local job = read(id)
@@ -8,6 +9,7 @@ local said = 'discarded by ' .. ARGV[3]
 redis.call('HSET', job_key(id), 'detail', said)
 note(id, cjson.encode({ at = iso(now), event = 'discarded', by = ARGV[3] }))
 move(job, 'discarded', now)
+free_slot(job, now)
 retire(job, ARGV[4])
 write_failure(id, 'discarded', said, now, ARGV[4])
 return ARGV[2]

@@ -137,6 +137,23 @@ local function move(job, to, now, message, score, front)
   job.message = place and message or nil
 end
 
+-- The job behind a member of a place. One that is elsewhere is struck off: it must not keep all others waiting.
+local function occupant(place, id, state)
+  local job = read(id)
+  if job.state == state then return job end
+  redis.call('ZREM', place, id)
+end
+
+-- Updates that waited for their record, oldest first behind what is in their lane. Returns how many went on.
+local function unblock(line, most)
+  local behind = redis.call('ZRANGE', line, 0, most - 1)
+  for _, id in ipairs(behind) do
+    local job = occupant(line, id, 'blocked')
+    if job then move(job, 'queued', now_ms()) end
+  end
+  return #behind
+end
+
 local function owns(tag) return redis.call('EXISTS', claim_key(tag)) == 1 end
 
 local function let_go(tag)

@@ -31,7 +31,7 @@ for _, tag in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', int(now)
         -- to an end without it, and their count begins anew.
         local share = tonumber(redis.sha1hex(id):sub(1, 4), 16) / 65536
         if not job.kind then redis.call('HSET', job_key(id), 'at', int(now), 'lane', queue:match('[^.]+$')) end
-        move(read(id), 'scheduled', now, message, now + share * 15000 * 2 ^ (crashes - 1))
+        move(read(id), 'scheduled', now, message, now + share * math.min(600000, 15000 * 2 ^ (crashes - 1)))
         restored = restored + 1
       elseif sending then
         move(job, 'queued', now, message, nil, true)

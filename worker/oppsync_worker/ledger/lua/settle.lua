@@ -74,8 +74,8 @@ if to == 'succeeded' then
   if job.ref and job.kind == 'opportunities.create' then
     redis.call('HSET', P .. 'refs:' .. job.instance, job.ref, a.opportunity_id)
     local line = P .. 'blocked:' .. job.instance .. ':' .. job.ref
-    local behind = redis.call('ZREVRANGE', line, 0, -1)
-    for _, later in ipairs(behind) do move(read(later), 'queued', now, nil, nil, true) end
+    -- The rest follows in batches (promote).
+    if unblock(line, 20) == 20 then redis.call('SADD', P .. 'unblocking', line) end
   end
 elseif to == 'dead' then
   write_failure(id, a.cause, a.detail or '', now)

@@ -18,6 +18,8 @@ local function budget_of(instance, now)
   b.requests, b.window_ms = b.requests or 45, b.window_ms or 60000
   b.concurrency, b.call_ms = b.concurrency or 2, b.call_ms or 60000
   b.next, b.cool_until = b.next or 0, b.cool_until or 0
+  -- No slot is a window ahead: Redis' clock was set back.
+  if b.cool_until <= now and b.next > now + b.window_ms then b.next = now end
   -- What a throttle taught holds for an hour; then the configured figure is tried again.
   if b.learned and b.requests > b.learned and now - (b.learned_at or 0) < 3600000 then b.requests = b.learned end
   b.interval = b.requests > 0 and b.window_ms / b.requests * 1.01 or 0
@@ -80,8 +82,13 @@ local function grant(instance, now, horizon, most)
       redis.call('ZADD', P .. 'slots', int(again), instance)
       return given
     end
-    redis.call('HSET', job_key(head), 'slot_at', int(at))
-    move(read(head), 'queued', now, nil, nil, true)
+    local job = occupant(line, head, 'waiting')
+    if job then
+      redis.call('HSET', job_key(head), 'slot_at', int(at))
+      move(job, 'queued', now, nil, nil, true)
+    else
+      redis.call('ZREM', P .. 'inflight:' .. instance, head)
+    end
   end
   redis.call('ZADD', P .. 'slots', int(now), instance)
   return most
@@ -106,7 +113,8 @@ end
 local function cool_down(instance, now, pause_ms, limit)
   local key = P .. 'budget:' .. instance
   local till = math.max(tonumber(redis.call('HGET', key, 'cool_until') or 0), now + pause_ms)
-  redis.call('HSET', key, 'cool_until', int(till), 'next', int(till))
+  local after = math.max(tonumber(redis.call('HGET', key, 'next') or 0), till)
+  redis.call('HSET', key, 'cool_until', int(till), 'next', string.format('%.3f', after))
   if limit and limit > 0 then
     redis.call('HSET', key, 'learned', int(math.max(1, math.floor(limit * 0.9))), 'learned_at', int(now))
   end
