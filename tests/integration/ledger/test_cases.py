@@ -11,6 +11,7 @@ from oppsync_worker.contract.wire import encode
 from oppsync_worker.ledger import begin, claims, ends, enqueuing, keys, operating
 from oppsync_worker.ledger.begin import Go, Parked
 from oppsync_worker.ledger.scripts import Call, run
+from stage import eventually
 
 QUEUES = ["opportunities.interactive", "opportunities.bulk"]
 ATTEMPT = ends.Attempt(at="", number=1, duration_ms=1, status=401, error="Throttled", message="words")
@@ -95,6 +96,25 @@ def test_a_slot_that_was_reserved_before_a_throttle_is_void(ledger: redis.Redis)
 
     assert ask(ledger, hands[1], jobs[1]) == Parked(State.WAITING, "waiting")
     assert ask(ledger, hands[2], jobs[2]) == Parked(State.WAITING, "waiting")
+
+
+def test_a_limit_that_the_crm_discloses_is_learned(ledger: redis.Redis) -> None:
+    """Nine tenths of it, for an hour; and half the pace after the cool-down."""
+    budget(ledger, "acme", requests=600, concurrency=0)
+    job = deal()
+    run(ledger, enqueuing.enqueue(job))
+    hand = claim(ledger, job)
+    ask(ledger, hand, job)
+
+    run(ledger, ends.wait(hand, cool_down_ms=0, limit=10, attempt=ATTEMPT))
+
+    assert ledger.hget(keys.budget("acme"), "learned") == b"9"
+    run(ledger, Call("promote", (100, 250)))
+    claimed_again = claim(ledger, job)
+    eventually(lambda: isinstance(ask(ledger, claimed_again, job), Go))
+    seconds, _ = ledger.time()
+    ahead = float(ledger.hget(keys.budget("acme"), "next") or 0) / 1000 - seconds
+    assert 10 < ahead < 15, "60 s / 9 at half the pace"
 
 
 def test_another_kind_under_a_taken_id_is_put_aside(ledger: redis.Redis) -> None:
