@@ -36,7 +36,7 @@ MESSAGES: dict[str, tuple[bytes, str]] = {
     "no id": (message(headers={"task": "opportunities.create"}), "malformed"),
     "an id that is a path": (message(headers={"task": "opportunities.create", "id": "../x y"}), "malformed"),
     "no properties": (message(properties=None), "malformed"),
-    "properties that are a list": (message(properties=[]), "undecodable"),
+    "properties that are a list": (message(properties=[]), "invalid"),
     "headers that cannot be looked up": (
         message(headers={**HEADERS, "shadow": [1], "stamps": [1], "group": {}, "stamped_headers": 3}),
         "invalid",
