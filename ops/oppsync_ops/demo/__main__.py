@@ -26,7 +26,7 @@ QUIET = {State.SUCCEEDED, State.DEAD, State.IN_DOUBT, State.BLOCKED}
 """Where a job may rest when nothing more happens to it by itself."""
 
 FAULTS = [
-    "throttle_burst:method=PUT,times=1",
+    "throttle_burst:n=5,method=PUT,times=1",
     "http:status=503,method=PUT,p=0.05",
     "gateway:status=502,method=PUT,times=2",
     "slow:ms=900,method=POST,times=3",

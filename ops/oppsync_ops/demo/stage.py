@@ -122,6 +122,8 @@ class Stage:
 
     def _simulator(self) -> str:
         options = ["--port", "0", "--throttle", "250/10s", "--latency-ms", "40", "--latency-jitter-ms", "30"]
+        # A burst of throttles would disclose its own length as the limit, and be believed.
+        options += ["--set", "throttle_numbers=false"]
         output = self._stack.enter_context((self.folder / "simulator.log").open("ab"))
         process = self._start([*COMMAND, "simulator", *options], stdout=subprocess.PIPE, stderr=output, env=os.environ)
         line = process.stdout.readline() if process.stdout else b""
