@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from oppsync_ops.jobs.typed import attribute_of, custom_field, value_of, wire_name
-from oppsync_ops.letters.envelope import Envelope
 from oppsync_worker.contract.errors import FieldProblem, InvalidJob
 from oppsync_worker.contract.jobs import CreateOpportunity, UpdateOpportunity
-from oppsync_worker.contract.wire import decode, encode
+from oppsync_worker.contract.wire import Envelope, decode, encode
 
 _CUSTOM: Final = "fields."
 MENDABLE: Final = (

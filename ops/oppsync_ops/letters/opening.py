@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from oppsync_ops.letters.envelope import Envelope
 from oppsync_worker.contract.errors import NotAJob
+from oppsync_worker.contract.wire import Envelope
 
 _SHOWN: Final = frozenset(
     {

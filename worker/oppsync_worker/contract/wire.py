@@ -10,7 +10,8 @@ Source: docs.celeryq.dev, "Message Protocol", version 2; kombu's Redis transport
 import base64
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Self
 
 from oppsync_worker.contract.errors import FieldProblem, InvalidJob, NotAJob
 from oppsync_worker.contract.jobs import JOB_TYPES, AnyJob
@@ -95,22 +96,42 @@ def decode(task: str, job_id: str, args: object, kwargs: Mapping[str, Any]) -> A
     return JOB_TYPES[kind].parse({**fields, "job_id": job_id})
 
 
-def read_message(message: str) -> AnyJob:
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A queue element taken apart without judging the job in it: what is wrong with it may be the thing to mend."""
+
+    task: str
+    job_id: str
+    args: Any
+    fields: dict[str, Any]
+
+    @classmethod
+    def open(cls, message: str | bytes) -> Self:
+        """Take a queue element apart.
+
+        Raises:
+            NotAJob: it is not a message of Celery's protocol.
+        """
+        try:
+            envelope = json.loads(message)
+            headers, body = envelope["headers"], envelope["body"]
+            if envelope["properties"].get("body_encoding") == "base64":
+                body = base64.b64decode(body, validate=True)
+            args, fields, _ = json.loads(body)
+            task, job_id = headers["task"], headers["id"]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise NotAJob(f"not a message of Celery's protocol: {type(error).__name__}") from None
+        if not isinstance(fields, dict) or not isinstance(task, str) or not isinstance(job_id, str):
+            raise NotAJob("not a message of Celery's protocol: no keyword arguments")
+        return cls(task, job_id, args, fields)
+
+
+def read_message(message: str | bytes) -> AnyJob:
     """A job from a whole queue element: for people who look at dead letters, not for the worker.
 
     Raises:
         NotAJob: it is not a message of the protocol.
         InvalidJob: the fields break the contract.
     """
-    try:
-        envelope = json.loads(message)
-        headers, body = envelope["headers"], envelope["body"]
-        if envelope["properties"].get("body_encoding") == "base64":
-            body = base64.b64decode(body, validate=True)
-        args, kwargs, _ = json.loads(body)
-        task, job_id = headers["task"], headers["id"]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise NotAJob(f"not a message of Celery's protocol: {type(error).__name__}") from None
-    if not isinstance(kwargs, dict) or not isinstance(task, str) or not isinstance(job_id, str):
-        raise NotAJob("not a message of Celery's protocol: no keyword arguments")
-    return decode(task, job_id, args, kwargs)
+    opened = Envelope.open(message)
+    return decode(opened.task, opened.job_id, opened.args, opened.fields)

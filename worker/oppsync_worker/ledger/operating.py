@@ -1,6 +1,5 @@
 """What a person may do to jobs and instances. Each verb is one script, and refuses a job that has moved on."""
 
-from collections.abc import Iterator
 from typing import Any, cast
 
 from redis import Redis
@@ -37,17 +36,6 @@ def unhold(instance: str, *, cause: str | None = None) -> Call:
 def word(answer: Any) -> str:
     """A script's one-word answer."""
     return answer.decode() if isinstance(answer, bytes) else str(answer)
-
-
-def listed(client: Redis, place: str, *, page: int = 500) -> Iterator[list[tuple[str, float]]]:
-    """Job ids and their scores in a place (a sorted set of `keys`), oldest first, a page at a time.
-
-    Pages go by rank: a job that leaves while we look may hide another one until the next look.
-    """
-    start = 0
-    while rows := cast("list[tuple[bytes, float]]", client.zrange(place, start, start + page - 1, withscores=True)):
-        yield [(job_id.decode(), score) for job_id, score in rows]
-        start += page
 
 
 def held_instances(client: Redis) -> list[str]:
