@@ -56,6 +56,55 @@ class RetrySettings(_Table):
     max_delay_seconds: Seconds = 900.0
 
 
+class ReconcileSettings(_Table):
+    """How a create whose answer was lost is looked for in the CRM, and what may be done without a person.
+
+    SprintHub's lists are the only witness: they may lag behind a create, and a create may be carried out long after its
+    caller gave up. No figures are published, so looking goes on for five minutes before "absent" is believed.
+    """
+
+    enabled: bool = True
+    """False leaves every doubt to a person."""
+    probe_after_seconds: Annotated[tuple[Seconds, ...], Field(min_length=2, max_length=20)] = (5, 15, 45, 120, 300)
+    """When to look, counted from the send. The last is the settle window: nothing is called absent before it."""
+    column_pages: Annotated[int, Field(ge=1, le=1_000)] = 20
+    """Most pages of 100 records read when only the column's list can tell; a longer column proves nothing."""
+    on_probable: Literal["operator", "adopt"] = "operator"
+    """One record without a marker fits in every respect and belongs to no other job."""
+    on_absent: Literal["resend", "operator"] = "resend"
+    """The marker is known to land, and the lead's list never had it."""
+    on_probably_absent: Literal["operator", "resend"] = "operator"
+    """Nothing fits, but the proof is weaker: only the column's list could be read, or there is no marker."""
+    patience_seconds: Annotated[float, Field(gt=0, le=7 * 86_400)] = 3_600.0
+    """How long look-ups that fail are repeated before a person is asked."""
+
+    @model_validator(mode="after")
+    def _ever_later(self) -> Self:
+        if list(self.probe_after_seconds) != sorted(set(self.probe_after_seconds)):
+            raise ValueError("probe_after_seconds must grow from one to the next")
+        return self
+
+
+class BreakerSettings(_Table):
+    """When an instance fails again and again, it is left alone: a create sent to it would only end in doubt."""
+
+    failures: Annotated[int, Field(ge=0, le=1_000)] = 5
+    """Failures in a row (no connection, no answer, 5xx) that open the breaker; 0 means never."""
+    open_seconds: Seconds = 10.0
+    """First pause; each trial that fails doubles it."""
+    max_open_seconds: Seconds = 300.0
+
+
+class OrderSettings(_Table):
+    """Updates of one record take effect in the order in which they were enqueued."""
+
+    after_dead: Literal["go_on", "wait"] = "go_on"
+    """What later updates of a record do while an earlier one is a dead letter."""
+    settle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 60.0
+    """How long the next update of a record waits after an earlier one's answer was lost: SprintHub may still carry that
+    one out, and would put its older values over the newer."""
+
+
 class InstanceSettings(_Table):
     """Everything the worker knows of one instance. The token never leaves this object but into a request's header."""
 
@@ -78,10 +127,19 @@ class InstanceSettings(_Table):
     """Deadline of a whole call; httpx itself has none. A stopping worker waits 90 s for the calls in flight."""
     budget: BudgetSettings = BudgetSettings()
     retry: RetrySettings = RetrySettings()
+    reconcile: ReconcileSettings = ReconcileSettings()
+    breaker: BreakerSettings = BreakerSettings()
+    order: OrderSettings = OrderSettings()
 
     @model_validator(mode="after")
     def _a_call_outlasts_its_connecting(self) -> Self:
         # Or a deadline that passes while connecting could not be told from one that passes while sending.
         if self.call_seconds <= self.connect_seconds:
             raise ValueError("call_seconds must be more than connect_seconds")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_is_absent_while_its_call_lasts(self) -> Self:
+        if self.reconcile.enabled and self.reconcile.probe_after_seconds[-1] < self.call_seconds:
+            raise ValueError("the last of reconcile.probe_after_seconds must not be less than call_seconds")
         return self
