@@ -1,0 +1,83 @@
+"""The proxy misbehaves as told, and only then."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from oppsync_ops.proxy import Proxy, proxied
+from oppsync_ops.redis_server import RedisServer, free_port
+
+
+@pytest.fixture
+def proxy(session_redis: RedisServer) -> Iterator[Proxy]:
+    """In front of Redis."""
+    with proxied(session_redis.port) as one:
+        yield one
+
+
+def connect(proxy: Proxy) -> redis.Redis:
+    """A client that does not try again."""
+    return redis.Redis(port=proxy.port, socket_timeout=0.5, retry=Retry(NoBackoff(), 0))
+
+
+def test_everything_passes_until_it_is_told_otherwise(proxy: Proxy) -> None:
+    """Also large things."""
+    with connect(proxy) as client:
+        client.set("large", b"x" * 5_000_000)
+
+        assert client.get("large") == b"x" * 5_000_000
+
+
+def test_a_cut_ends_connections_and_new_ones_work(proxy: Proxy) -> None:
+    """With a reset, at once."""
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as client:
+        client.sendall(b"PING\r\n")
+        assert client.recv(16) == b"+PONG\r\n"
+
+        assert proxy.cut() == 1
+
+        with pytest.raises(ConnectionResetError):
+            client.recv(16)
+    with connect(proxy) as another:
+        assert another.ping()
+
+
+def test_a_frozen_link_answers_nothing_and_closes_nothing(proxy: Proxy) -> None:
+    """Old and new connections alike; what was held back arrives in the end."""
+    with connect(proxy) as client:
+        client.ping()
+        proxy.freeze()
+
+        with pytest.raises(redis.TimeoutError):
+            client.set("held", "back")
+        with pytest.raises(redis.TimeoutError):
+            client.ping()
+        proxy.flow()
+
+        assert client.ping()
+
+
+def test_whoever_is_refused_is_told_so(proxy: Proxy) -> None:
+    """And the port is the same afterwards."""
+    port = proxy.port
+    with connect(proxy) as client:
+        client.ping()
+        proxy.refuse()
+
+        for _ in range(2):
+            with pytest.raises(redis.ConnectionError):
+                client.ping()
+        proxy.flow()
+
+        assert client.ping()
+        assert proxy.port == port
+
+
+def test_nobody_behind_it_is_told_by_an_ended_connection() -> None:
+    """As a port that nobody listens on."""
+    with proxied(free_port()) as proxy, socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as client:
+        assert client.recv(1) == b""
