@@ -28,6 +28,7 @@ class Record:
 
     opportunity_id: int
     kept: dict[str, Scalar] = field(default_factory=dict)
+    marker_landed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
