@@ -11,6 +11,7 @@ from kombu.transport import TRANSPORT_ALIASES
 
 from oppsync_worker.celeryconfig import celery_settings
 from oppsync_worker.crm.client import CrmClient
+from oppsync_worker.crm.lists import CrmLists
 from oppsync_worker.engine.consumer import Consumer
 from oppsync_worker.engine.engine import Engine
 from oppsync_worker.engine.housekeeping import Housekeeping
@@ -86,7 +87,7 @@ async def opened(engine: Engine, settings: Settings, reporter: Reporter) -> Asyn
         max_crashes=settings.max_crashes,
         ttl_s=settings.ttl_s,
         announcements=[announce(one, fingerprint=fingerprint(one)) for one in settings.instances.values()],
-        reconciler=Reconciler(lists=crm, **shared),
+        reconciler=Reconciler(lists=CrmLists(crm), **shared),
         look_ms=int(longest_call_s * 1000) + MARGIN_MS,
     )
     async with crm, housekeeping.running():

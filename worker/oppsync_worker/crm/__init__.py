@@ -11,6 +11,7 @@ answers     the few fields of an answer that may be kept
 marks       what an answer shows of our marker
 sightings   a record in a list, compared with what is sought
 listings    a list of records, understood as a whole or not at all
+lists       both lists, as whoever looks for a job asks them
 classify    the only place that reads a status or a body: a Record, a Listing, or an error
 http_date   times in headers, and how far the CRM's clock is ahead
 retry_after how long the CRM asked us to stay away

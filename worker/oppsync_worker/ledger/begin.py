@@ -1,5 +1,6 @@
 """Asking to send: the one decision that prevents duplicates (`lua/begin.lua`)."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,8 @@ class Go:
     """Since the first attempt: what the retry policy's time is counted from; a job may wait long for its turn."""
     overwritten: tuple[str, ...] = ()
     """Fields of a replayed update (see `Job.written`) that newer updates have written since: not to be sent."""
+    asked_at: float = math.inf
+    """When this process asked, on its monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True)

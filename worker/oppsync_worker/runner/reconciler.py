@@ -151,6 +151,8 @@ class Reconciler:
         except AttemptError as error:
             answer = error
         duration_ms = int((time.monotonic() - started) * 1000)
+        if not isinstance(answer, AttemptError):
+            inquiry = await self._without_other_jobs(case, inquiry, answer)
         question, draw = case.question(), self._draw()
         while True:
             judged = judge(inquiry, question, errand, answer, instance=case.instance, age=case.age, draw=draw)
@@ -159,6 +161,13 @@ class Reconciler:
                 return
             # Another job has that record: then it is none of ours.
             inquiry = replace(inquiry, taken=(*inquiry.taken, judged.step.opportunity_id))
+
+    async def _without_other_jobs(self, case: Case, inquiry: Inquiry, listing: Listing) -> Inquiry:
+        """Records without a marker that this ledger knows to be other jobs' are none of ours."""
+        unmarked = [row.opportunity_id for row in listing.rows if row.marker in {"undeclared", "unknown"}]
+        owners = await self._book.owners(case.instance.name, unmarked) if unmarked else {}
+        others = [one for one, owner in owners.items() if owner != case.job.job_id]
+        return replace(inquiry, taken=tuple(sorted({*inquiry.taken, *others})))
 
     async def _perform(self, case: Case, inquiry: Inquiry, errand: Errand, judged: Judged, duration_ms: int) -> str:
         source = errand.source.value

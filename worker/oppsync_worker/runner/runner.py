@@ -130,14 +130,12 @@ class Runner:
             state = await self._book.settle(call)
             self._reporter.parked(report, state or State.HELD, cause="unknown_instance")
             return Parked(state or State.HELD)
-        asked = time.monotonic()
         begun = await self._begin(hand, job, report)
         if not isinstance(begun, Go):
             return begun
         if begun.overwritten:
             job = job.without(begun.overwritten)
-        stale = time.monotonic() - asked > self._lease_s
-        return await self._attempt(hand, job, instance, begun, report, stale=stale)
+        return await self._attempt(hand, job, instance, begun, report)
 
     async def _begin(self, hand: ends.Hand, job: AnyJob, report: Report) -> Go | Parked:
         started = time.monotonic()
@@ -159,10 +157,9 @@ class Runner:
         await self._book.release(hand.tag)
         return Parked(State.QUEUED)
 
-    async def _attempt(
-        self, hand: ends.Hand, job: AnyJob, instance: InstanceSettings, go: Go, report: Report, *, stale: bool
-    ) -> End:
+    async def _attempt(self, hand: ends.Hand, job: AnyJob, instance: InstanceSettings, go: Go, report: Report) -> End:
         at, started = iso_utc(datetime.now(UTC)), time.monotonic()
+        stale = started - go.asked_at > self._lease_s
         error: AttemptError
         try:
             answer = await self._send(job, instance, go, stale=stale)
