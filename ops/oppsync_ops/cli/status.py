@@ -49,6 +49,8 @@ def _rows(standing: Standing) -> list[dict[str, object]]:
     for name, place in standing.places.items():
         word = "next" if name == "schedule" else "oldest"
         first = f"{word}: {around(moment(place.first), standing.now)}" if place.first else None
+        if name == "in_doubt" and standing.undecided:
+            first = f"{standing.undecided} wait for a person: `oppsync doubt list --mine`; {first}"
         rows.append({"place": name.replace("_", " "), "jobs": place.jobs, "remark": first})
     rows += [
         {"place": "on hold", "jobs": hold.held, "remark": f"{hold.instance}: {hold.cause}, {hold.note}"}

@@ -40,6 +40,8 @@ class Standing:
     silent: int
     """Claims whose lease ran out: their worker is lost, and the next sweep takes the jobs back."""
     places: Mapping[str, Place]
+    undecided: int
+    """Creates in doubt that wait for a person."""
     waiting: Mapping[str, int]
     holds: tuple[Hold, ...]
     server: Mapping[str, Any]
@@ -52,6 +54,7 @@ class Standing:
             "lanes": dict(self.lanes),
             "leases": {"jobs": self.claimed, "overdue": self.silent},
             **{name: place.as_dict() for name, place in self.places.items()},
+            "undecided": self.undecided,
             "waiting": dict(self.waiting),
             "held": {hold.instance: hold.held for hold in self.holds if hold.held},
             "holds": [hold.as_dict() for hold in self.holds],
@@ -92,6 +95,7 @@ def read_standing(client: Redis) -> Standing:
         claimed=claimed,
         silent=silent,
         places=places,
+        undecided=max(0, places["in_doubt"].jobs - int(client.zcard(keys.PROBES))),
         waiting=_waiting(client),
         holds=tuple(read_holds(client)),
         server=_server(client),

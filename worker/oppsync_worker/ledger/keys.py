@@ -7,6 +7,8 @@ LEASES: Final = PREFIX + "leases"
 SCHEDULE: Final = PREFIX + "schedule"
 IN_DOUBT: Final = PREFIX + "in_doubt"
 DEAD: Final = PREFIX + "dead"
+PROBES: Final = PREFIX + "probes"
+"""Sorted set: jobs in doubt, by when to look for them next; one that is not in it waits for a person."""
 BLOCKED: Final = PREFIX + "blocked"
 HOLDS: Final = PREFIX + "holds"
 HOLDING: Final = PREFIX + "holding"
@@ -55,6 +57,16 @@ def references(instance: str) -> str:
 def bell(queue: str) -> str:
     """List of at most one element: rung when a queue gets work, so that idle workers wake without touching a job."""
     return f"{PREFIX}bell:{queue}"
+
+
+def record(instance: str, name: str) -> str:
+    """Sorted set: unfinished updates of one record, in order; `name` is `id:<opportunity>` or `ref:<external_ref>`."""
+    return f"{PREFIX}record:{instance}:{name}"
+
+
+def making(instance: str) -> str:
+    """Hash: external_ref -> the create that is to make its record, and has not yet."""
+    return f"{PREFIX}making:{instance}"
 
 
 def made(instance: str, opportunity_id: int) -> str:
