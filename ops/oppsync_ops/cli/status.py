@@ -26,6 +26,9 @@ def status(*, as_json: bool) -> int:
         print_json(standing.as_dict())
         return DONE
     print_table(_rows(standing), _COLUMNS)
+    if standing.strays:
+        told = ", ".join(f"{count} {word}" for word, count in sorted(standing.strays.items()))
+        note(f"sweeps have found jobs in no place, or places without a job: {told} (see the runbook)")
     server = standing.server
     click.echo(
         f"\n{len(standing.workers)} workers alive" + (f": {', '.join(standing.workers)}" if standing.workers else "")
