@@ -10,11 +10,13 @@ from kombu.transport import TRANSPORT_ALIASES
 
 from oppsync_worker.celeryconfig import celery_settings
 from oppsync_worker.crm.client import CrmClient
+from oppsync_worker.engine.beating import Beating
 from oppsync_worker.engine.consumer import Consumer
 from oppsync_worker.engine.engine import Engine
 from oppsync_worker.engine.housekeeping import Housekeeping
 from oppsync_worker.engine.pool import TaskPool
 from oppsync_worker.engine.transport import ALIAS, Transport
+from oppsync_worker.engine.watchdog import Watchdog
 from oppsync_worker.ledger.book import Book
 from oppsync_worker.limits.budget import announce
 from oppsync_worker.runner.reports import Reporter
@@ -65,7 +67,11 @@ async def opened(engine: Engine, settings: Settings, reporter: Reporter) -> Asyn
         ttl_s=settings.ttl_s,
         announcements=[announce(one, fingerprint=fingerprint(one)) for one in settings.instances.values()],
     )
-    async with CrmClient() as crm, housekeeping.running():
+    beating = Beating(engine, housekeeping, instances=list(settings.instances), folder=settings.health_dir)
+    longest = max((one.call_seconds for one in settings.instances.values()), default=0.0)
+    watchdog = Watchdog(engine, beating, patience_s=settings.watchdog_seconds, longest_call_s=longest)
+    async with CrmClient() as crm, housekeeping.running(), beating.running():
+        engine.book = book
         engine.runner = Runner(
             book=book,
             sender=crm,
@@ -80,8 +86,9 @@ async def opened(engine: Engine, settings: Settings, reporter: Reporter) -> Asyn
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
         try:
-            yield
+            with watchdog.running():
+                yield
         finally:
-            engine.runner = None
+            engine.runner = engine.book = None
     await book.close()
     engine.close()

@@ -11,6 +11,7 @@ Each is an atomic script and safe to run on any number of workers at once. Redis
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
@@ -63,6 +64,9 @@ class Housekeeping:
         self._announcements = announcements
         self._patient_until: float | None = None
         self._closing = False
+        self.answered_at: float | None = None
+        """When Redis last did a chore, which it is asked for all the time; seconds of the monotonic clock."""
+        self.announced = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -88,14 +92,12 @@ class Housekeeping:
         while not self._closing:
             try:
                 pause = await chore()
-            except ResponseError as error:
-                # Redis is there and does not like the call: no reason to be patient with silent workers.
-                self._reporter.notice("ledger_unavailable", chore=chore.__name__.strip("_"), message=explain(error))
-                pause = 1.0
             except RedisError as error:
                 self._reporter.notice("ledger_unavailable", chore=chore.__name__.strip("_"), message=explain(error))
-                # While Redis was away nobody could renew: owners that live get their turn before anything is restored.
-                self._patient_until = asyncio.get_running_loop().time() + self._lease_ms / 1000
+                # While Redis was away, or full, nobody could renew: owners that live get their turn before anything is
+                # restored. That it dislikes another call is no reason to be patient with silent workers.
+                if not isinstance(error, ResponseError) or chore == self._restore:
+                    self._patient_until = asyncio.get_running_loop().time() + self._lease_ms / 1000
                 pause = 1.0
             except Exception:
                 logger.exception("%s failed", chore.__name__.strip("_"))
@@ -128,6 +130,7 @@ class Housekeeping:
 
     async def _promote(self) -> float:
         wake_ms = int((await run_async(self._redis, Call("promote", (PROMOTE_MOST, HORIZON_MS))))[3])
+        self.answered_at = time.monotonic()
         return min(max(wake_ms / 1000, 0.005), PROMOTE_PAUSE_S)
 
     async def _announce(self) -> float:
@@ -135,6 +138,7 @@ class Housekeeping:
             for answer in await run_many_async(self._redis, self._announcements[start : start + 500]):
                 if isinstance(answer, RedisError):
                     raise answer
+        self.announced = True
         return ANNOUNCE_PAUSE_S
 
     async def _present(self) -> float:
