@@ -114,13 +114,25 @@ class Housekeeping:
         return self._lease_ms / 3000
 
     async def _restore(self) -> float:
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        seconds, micros = await self._redis.time()
+        now, lease_s = loop.time(), self._lease_ms / 1000
         if self._patient_until is None:
             # Redis may have been away before this worker came: owners that live get their turn to renew first.
-            self._patient_until = now + self._lease_ms / 2000
+            self._patient_until = now + lease_s / 2
+        elif now - asked > lease_s / 4:
+            # The link stood still, and nobody behind it could renew.
+            self._patient_until = now + lease_s
         if now < self._patient_until:
-            return self._lease_ms / 6000
-        call = claims.restore(most=RESTORE_MOST, crashes=self._max_crashes, ttl_s=self._ttl_s)
+            return lease_s / 6
+        call = claims.restore(
+            most=RESTORE_MOST,
+            crashes=self._max_crashes,
+            ttl_s=self._ttl_s,
+            # No claim runs out until then that a living owner had kept when Redis told the time.
+            not_after_ms=seconds * 1000 + micros // 1000 + self._lease_ms // 2,
+        )
         restored, doubted, buried = await run_async(self._redis, call)
         if restored or doubted or buried:
             self._reporter.notice("restored", restored=restored, in_doubt=doubted, buried=len(buried))
