@@ -9,8 +9,12 @@ from importlib.metadata import version
 
 import celery
 import pytest
+from celery.app.amqp import Queues
+from celery.apps import worker as program
 from celery.concurrency.base import BasePool
 from celery.worker import consumer
+from celery.worker import state as worker_state
+from kombu import Connection
 from kombu.transport import redis as stock
 from kombu.transport import virtual
 from kombu.utils.imports import symbol_by_name
@@ -60,6 +64,7 @@ def test_whatever_is_overridden_exists(mine: type, theirs: type) -> None:
         (stock.Channel, "_flush_brpop_reauth", ["self"]),
         (stock.Channel, "_on_connection_disconnect", ["self", "connection"]),
         (virtual.Transport, "_deliver", ["self", "message", "queue"]),
+        (consumer.Consumer, "ensure_connected", ["self", "conn"]),
         (consumer.Consumer, "on_unknown_message", ["self", "body", "message"]),
         (consumer.Consumer, "on_unknown_task", ["self", "body", "message", "exc"]),
         (consumer.Consumer, "on_invalid_task", ["self", "body", "message", "exc"]),
@@ -104,3 +109,39 @@ def test_the_pool_has_every_hook_that_celery_calls() -> None:
     assert {"on_start", "on_stop", "on_apply", "on_terminate", "register_with_event_loop"} <= set(vars(BasePool))
     assert pool.TaskPool.signal_safe is False
     assert pool.TaskPool.body_can_be_buffer
+
+
+def test_the_consumer_connects_through_the_connection_that_it_is_given() -> None:
+    """Where the pauses are shortened, and every second of waiting is seen to be awake."""
+    called = "conn.ensure_connection(\n            _error_handler, self.app.conf.broker_connection_max_retries,"
+    source = inspect.getsource(consumer.Consumer.ensure_connected)
+
+    assert called in source
+    assert "callback=maybe_shutdown" in source
+    assert list(inspect.signature(Connection._ensure_connection).parameters)[1:7] == [
+        *("errback", "max_retries", "interval_start", "interval_step", "interval_max", "callback"),
+    ]
+
+
+def test_a_half_open_poll_is_noticed_by_the_transports_own_interval() -> None:
+    """From the transport's options: both how often it looks, and how late an answer may be."""
+    assert "health_check_interval" in stock.Channel.from_transport_options
+    assert "'health_check_interval'" in inspect.getsource(stock.Transport.register_with_event_loop)
+    assert "channel.health_check_interval" in inspect.getsource(stock.MultiChannelPoller.maybe_check_brpop_health)
+
+
+def test_what_a_worker_consumes_can_be_asked_for() -> None:
+    """By the watchdog: work in a lane that nobody here consumes is no reason to be awake."""
+    queues = Queues({}, create_missing=False)
+    for name in ("a", "b"):
+        queues.add(name)
+    queues.select(["a"])
+
+    assert list(queues.consume_from) == ["a"]
+
+
+def test_a_worker_that_was_told_to_stop_says_so() -> None:
+    """In two names that its signal handlers set to an exit code, 0 among them."""
+    assert hasattr(worker_state, "should_stop")
+    assert hasattr(worker_state, "should_terminate")
+    assert "'Warm': 'should_stop'" in inspect.getsource(program)
