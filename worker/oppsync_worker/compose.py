@@ -48,7 +48,7 @@ def create_app(settings: Settings, url: str, reporter: Reporter) -> Celery:
     TRANSPORT_ALIASES[ALIAS] = f"{Transport.__module__}:{Transport.__qualname__}"
     app = Celery("oppsync")
     app.config_from_object(celery_settings(engine, concurrency=settings.concurrency, pool=Pool, consumer=AppConsumer))
-    register(app, engine)
+    register(app, engine, settings.instances)
     return app
 
 

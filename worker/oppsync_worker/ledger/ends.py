@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from oppsync_worker.contract.states import Cause, State
 from oppsync_worker.ledger.scripts import Argument, Call
@@ -65,13 +65,25 @@ def succeed(hand: Hand, *, opportunity_id: int, result: Mapping[str, Any]) -> Ca
     )
 
 
-def reschedule(hand: Hand, *, delay_ms: int, attempt: Attempt) -> Call:
-    """Try again in `delay_ms`, counted on Redis' clock."""
-    return _settle(
-        hand,
-        State.SCHEDULED,
-        {"delay": delay_ms, "attempt": attempt.as_json(), "cause": attempt.error, "detail": attempt.message},
-    )
+class PutBack(Protocol):
+    """What is known of a job that its task wants tried again, perhaps before anybody looked at it."""
+
+    kind: str
+    instance: str
+    lane: str
+
+
+def reschedule(hand: Hand, *, delay_ms: int, attempt: Attempt, put_back: PutBack | None = None) -> Call:
+    """Try again in `delay_ms`, counted on Redis' clock; `put_back` counts it as one that the job's task asked for."""
+    given: dict[str, Argument | None] = {
+        "delay": delay_ms,
+        "attempt": attempt.as_json(),
+        "cause": attempt.error,
+        "detail": attempt.message,
+    }
+    if put_back:
+        given |= {"put_back": 1, "kind": put_back.kind, "instance": put_back.instance, "lane": put_back.lane}
+    return _settle(hand, State.SCHEDULED, given)
 
 
 def wait(hand: Hand, *, cool_down_ms: int, limit: int | None, attempt: Attempt) -> Call:

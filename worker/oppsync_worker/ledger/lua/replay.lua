@@ -7,7 +7,7 @@ if not job.state then return 'unknown' end
 if job.state ~= 'dead' then return job.state end
 if id:sub(1, 4) == 'raw-' then return 'unreadable' end
 redis.call('HSET', job_key(id), 'attempts', '0', 'token', '', 'replayed_at', int(now))
-redis.call('HDEL', job_key(id), 'cause', 'detail', 'crashes', 'version', 'slot_at', 'first_at')
+redis.call('HDEL', job_key(id), 'cause', 'detail', 'crashes', 'version', 'slot_at', 'first_at', 'retries')
 redis.call('HINCRBY', job_key(id), 'replays', 1)
 redis.call('DEL', 'celery-task-meta-' .. id)
 note(id, cjson.encode({ at = iso(now), event = 'replayed', by = ARGV[3] }))

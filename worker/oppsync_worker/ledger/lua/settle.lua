@@ -6,6 +6,7 @@
 --   cause, detail, version      why (every state but succeeded)
 --   attempt      JSON of the attempt, kept in the job's history
 --   result       JSON of the outcome (succeeded); opportunity_id
+--   put_back     count it as a try that the job's own task asked for (`retries`)
 --   refund       give the attempt back: a throttle or a bad credential spends none
 --   cool_ms, limit              a throttle: pause the whole instance, and what its answer taught
 --   refusals     how many refusals in a row make a bad credential; hold_note and fingerprint for the hold then set
@@ -64,6 +65,7 @@ free_slot(job, now)
 -- A worker that came to an end with it was not taken down by it.
 redis.call('HDEL', key, 'crashes')
 if a.attempt then note(id, a.attempt) end
+if a.put_back then redis.call('HINCRBY', key, 'retries', 1) end
 if a.cause then redis.call('HSET', key, 'cause', a.cause, 'detail', a.detail or '') end
 if a.version then redis.call('HSET', key, 'version', a.version) end
 
