@@ -13,6 +13,7 @@
 | OPPSYNC_OUTCOME_DAYS | how long outcomes are kept |
 | OPPSYNC_WATCHDOG_SECONDS | how long work may stand still before the worker ends itself with code 70; 0: never |
 | OPPSYNC_HEALTH_DIR | where the worker's beat is, for `oppsync health` |
+| OPPSYNC_SWEEP_SECONDS | how often the ledger is searched for jobs in no place, by all workers together; 0: never |
 | OPPSYNC_LOG, OPPSYNC_LOG_LEVEL | auto, json or text; a level of the standard library |
 """
 
@@ -60,6 +61,7 @@ class Settings(BaseModel):
     watchdog_seconds: Annotated[float, Field(ge=0, le=86_400), AfterValidator(_off_or_patient)] = 120.0
     health_dir: Path | None = None
     """None: a folder of this user's below the system's for temporary files."""
+    sweep_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300.0
     log: Literal["auto", "json", "text"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
@@ -105,6 +107,7 @@ _VARIABLES = {
     "OPPSYNC_OUTCOME_DAYS": "outcome_days",
     "OPPSYNC_WATCHDOG_SECONDS": "watchdog_seconds",
     "OPPSYNC_HEALTH_DIR": "health_dir",
+    "OPPSYNC_SWEEP_SECONDS": "sweep_seconds",
     "OPPSYNC_LOG": "log",
     "OPPSYNC_LOG_LEVEL": "log_level",
 }

@@ -6,7 +6,8 @@ from redis import Redis
 
 from integration.cli.lives import TTL_S, Command, Lives, answer
 from oppsync_worker.ledger import begin, ends, operating
-from oppsync_worker.ledger.scripts import Call, run
+from oppsync_worker.ledger.scripts import run
+from stage import told
 
 
 def shown(command: Command, job_id: str) -> dict[str, Any]:
@@ -76,7 +77,7 @@ def test_waiting(command: Command, lives: Lives, ledger: Redis) -> None:
     """Its place in the line, the cool-down, and an estimate."""
     first, second = lives.create(), lives.create()
     taken = lives.claim()
-    run(ledger, Call("instance", ("acme", 45, 60_000, 0, 60_000, "f")))
+    run(ledger, told("acme", requests=45))
     hands = [ends.Hand(claimed.tag, job.job_id, TTL_S) for job, claimed in zip((first, second), taken, strict=True)]
     run(ledger, begin.begin(hands[0], first, horizon_ms=250))
     run(ledger, ends.wait(hands[0], cool_down_ms=60_000, limit=None, attempt=lives.attempt(error="Throttled")))
@@ -122,8 +123,11 @@ def test_blocked(command: Command, lives: Lives) -> None:
 
 
 def test_in_doubt(command: Command, lives: Lives) -> None:
-    """Never sent again unasked."""
-    assert "never sent again unasked" in shown(command, lives.in_doubt())["next"]["text"]
+    """Workers look for its record, and when they do."""
+    step = shown(command, lives.in_doubt())["next"]
+
+    assert "workers look for its record in the CRM" in step["text"]
+    assert step["at"]
 
 
 def test_dead(command: Command, lives: Lives) -> None:
@@ -193,3 +197,29 @@ def test_a_claim_that_was_never_begun_is_still_queued(command: Command, lives: L
     lives.claim()
 
     assert "has just taken it" in shown(command, job.job_id)["next"]["text"]
+
+
+def test_a_job_that_waits_for_something_can_be_dropped(command: Command, lives: Lives) -> None:
+    """Whatever it waits for."""
+    blocked = lives.update(opportunity_id=None, external_ref="nobody")
+    begin.begun(run(lives.client, begin.begin(lives.hand(blocked), blocked, horizon_ms=250)))
+    scheduled = lives.create(not_before="2100-01-01T00:00:00Z")
+    assert lives.state(blocked.job_id) == "blocked"
+
+    plan = command("job", "discard", blocked.job_id, scheduled.job_id)
+    one = command("job", "discard", blocked.job_id)
+
+    assert (plan.exit_code, lives.state(scheduled.job_id)) == (0, "scheduled")
+    assert "nothing was done" in plan.stdout
+    assert (one.exit_code, lives.state(blocked.job_id)) == (0, "discarded")
+    assert command("job", "discard", scheduled.job_id, lives.in_doubt(), "--yes").stdout == "2 discarded\n"
+
+
+def test_a_job_in_somebodys_hands_cannot(command: Command, lives: Lives) -> None:
+    """Its message would still be delivered."""
+    queued = lives.create()
+
+    result = command("job", "discard", queued.job_id, "--json")
+
+    assert (result.exit_code, answer(result)["refused"]) == (1, {"queued": 1})
+    assert lives.state(queued.job_id) == "queued"

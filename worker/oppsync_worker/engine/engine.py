@@ -52,6 +52,8 @@ class Engine:
         self.consumed: Callable[[], list[str]] = list
         """Names of the queues that this worker consumes."""
         self.closing = False
+        self.stoppers: list[Callable[[], None]] = []
+        """Called on the asyncio thread when the worker is to begin nothing more."""
         self.reporter = reporter
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._redis = Redis.from_url(redis_url, retry=Retry(NoBackoff(), 1), **connection_options())
@@ -80,6 +82,11 @@ class Engine:
         for one in claimed:
             self.hands.take(one.tag)
         return claimed
+
+    def stop(self) -> None:
+        """Begin nothing more; what was sent goes on to its end. Called on the asyncio thread."""
+        for stop in self.stoppers:
+            stop()
 
     def room(self) -> int:
         """How many more claims this process may hold."""

@@ -2,8 +2,10 @@
 
     renew      leases of the claims in hand, three times per lease
     restore    claims of workers that fell silent
-    promote    due jobs and free slots, ten times a second or when the ledger says there is something to do
+    promote    due jobs and free slots, ten times a second or when the ledger says there is something to do; it also
+               hands out look-ups for creates in doubt, which are done here
     announce   what this worker knows of its instances
+    sweep      now and then, one of all workers: entries in no place, and places without an entry
     present    a sign of life, for `oppsync health` and `oppsync status`
 
 Each is an atomic script and safe to run on any number of workers at once. Redis being away stops none of them.
@@ -21,10 +23,13 @@ from redis.exceptions import RedisError, ResponseError
 
 from oppsync_worker.contract.states import Cause
 from oppsync_worker.engine.hands import Hands
+from oppsync_worker.engine.sweep import Sweep
 from oppsync_worker.ledger import claims, presence
 from oppsync_worker.ledger.connect import explain
+from oppsync_worker.ledger.promoting import promote, promoted
 from oppsync_worker.ledger.scripts import Call, run_async, run_many_async
 from oppsync_worker.limits.budget import HORIZON_MS
+from oppsync_worker.runner.reconciler import Reconciler
 from oppsync_worker.runner.reports import Reporter
 
 logger = logging.getLogger(__name__)
@@ -34,6 +39,12 @@ PROMOTE_PAUSE_S: Final = 0.1
 ANNOUNCE_PAUSE_S: Final = 15.0
 RESTORE_MOST: Final = 200
 STOP_ROUNDS: Final = 10
+
+LOOKS_AT_ONCE: Final = 8
+"""Look-ups of one worker process in flight; each is one request, at a slot of its instance's budget."""
+
+LOOKS_PATIENCE_S: Final = 10.0
+"""How long a stop waits for look-ups; one that is left is done again by somebody else."""
 
 Chore = Callable[[], Awaitable[float]]
 """Does its work once; gives the seconds until the next time."""
@@ -53,7 +64,11 @@ class Housekeeping:
         max_crashes: int,
         ttl_s: int,
         announcements: list[Call],
+        reconciler: Reconciler,
+        look_ms: int,
+        sweep: Sweep,
     ) -> None:
+        """`look_ms`: after this, a look-up of which nothing was heard is somebody else's."""
         self._redis = redis
         self._hands = hands
         self._name = name
@@ -62,22 +77,39 @@ class Housekeeping:
         self._max_crashes = max_crashes
         self._ttl_s = ttl_s
         self._announcements = announcements
+        self._reconciler = reconciler
+        self._sweep = sweep.chore
+        self._look_ms = look_ms
+        self._looks: set[asyncio.Task[None]] = set()
         self._patient_until: float | None = None
-        self._closing = False
         self.answered_at: float | None = None
         """When Redis last did a chore, which it is asked for all the time; seconds of the monotonic clock."""
         self.announced = False
+        self._stopping = self._closing = False
+
+    def stop(self) -> None:
+        """Take on no more look-ups; everything else goes on until the end."""
+        self._stopping = True
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """All chores, for as long as the block lasts."""
-        chores = [self._renew, self._restore, self._promote, self._announce, self._present]
-        tasks = [asyncio.create_task(self._keep(chore), name=chore.__name__) for chore in chores]
+        chores = {
+            "renew": self._renew,
+            "restore": self._restore,
+            "promote": self._promote,
+            "announce": self._announce,
+            "present": self._present,
+            "sweep": self._sweep,
+        }
+        tasks = [asyncio.create_task(self._keep(name, chore), name=name) for name, chore in chores.items()]
         try:
             yield
         finally:
-            self._closing = True
-            pending = set(tasks)
+            self._closing = self._stopping = True
+            if self._looks:
+                await asyncio.wait(self._looks, timeout=LOOKS_PATIENCE_S)
+            pending = {*tasks, *self._looks}
             for _ in range(STOP_ROUNDS):
                 if not pending:
                     break
@@ -88,19 +120,19 @@ class Housekeeping:
             with suppress(RedisError):
                 await run_async(self._redis, presence.gone(self._name))
 
-    async def _keep(self, chore: Chore) -> None:
+    async def _keep(self, name: str, chore: Chore) -> None:
         while not self._closing:
             try:
                 pause = await chore()
             except RedisError as error:
-                self._reporter.notice("ledger_unavailable", chore=chore.__name__.strip("_"), message=explain(error))
+                self._reporter.notice("ledger_unavailable", chore=name, message=explain(error))
                 # While Redis was away, or full, nobody could renew: owners that live get their turn before anything is
                 # restored. That it dislikes another call is no reason to be patient with silent workers.
-                if not isinstance(error, ResponseError) or chore == self._restore:
+                if not isinstance(error, ResponseError) or name == "restore":
                     self._patient_until = asyncio.get_running_loop().time() + self._lease_ms / 1000
                 pause = 1.0
             except Exception:
-                logger.exception("%s failed", chore.__name__.strip("_"))
+                logger.exception("%s failed", name)
                 pause = 5.0
             await asyncio.sleep(pause)
 
@@ -141,9 +173,20 @@ class Housekeeping:
         return 0.05 if restored + doubted + len(buried) == RESTORE_MOST else self._lease_ms / 3000
 
     async def _promote(self) -> float:
-        wake_ms = int((await run_async(self._redis, Call("promote", (PROMOTE_MOST, HORIZON_MS))))[3])
+        call = promote(
+            most=PROMOTE_MOST,
+            horizon_ms=HORIZON_MS,
+            ttl_s=self._ttl_s,
+            takes=0 if self._stopping else LOOKS_AT_ONCE - len(self._looks),
+            look_ms=self._look_ms,
+        )
+        done = promoted(await run_async(self._redis, call))
         self.answered_at = time.monotonic()
-        return min(max(wake_ms / 1000, 0.005), PROMOTE_PAUSE_S)
+        for look in done.looks:
+            task = asyncio.create_task(self._reconciler.look(look))
+            self._looks.add(task)
+            task.add_done_callback(self._looks.discard)
+        return min(max(done.wake_ms / 1000, 0.005), PROMOTE_PAUSE_S)
 
     async def _announce(self) -> float:
         for start in range(0, len(self._announcements), 500):

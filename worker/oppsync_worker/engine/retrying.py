@@ -75,7 +75,9 @@ async def put_back(
                 return Parked(stand.state)
             case Retry():
                 delay_ms = int(verdict.delay_s * 1000)
-                call = ends.reschedule(hand, delay_ms=delay_ms, attempt=attempt, put_back=report)
+                # What was sent may be carried out all the same, and later: the record's next update waits for it.
+                effects = ends.Effects(unsure=stand.state == State.SENDING)
+                call = ends.reschedule(hand, delay_ms=delay_ms, attempt=attempt, effects=effects, put_back=report)
             case Doubt():
                 call = ends.doubt(hand, attempt=attempt)
             case Bury(cause, detail):

@@ -19,7 +19,8 @@ for _, tag in ipairs(silent) do
     local job = read(id)
     local state = state_of(job)
     local sending = state == 'sending' and job.token == tag
-    if sending and job.kind == 'opportunities.create' then
+    if sending and job.record then unsure(job) end
+    if sending and job.kind == CREATE then
       note(id, cjson.encode({ at = iso(now), error = 'WorkerLost', message = 'the worker died while sending' }))
       redis.call('HSET', job_key(id), 'cause', 'worker_lost', 'detail', 'the worker died while sending')
       move(job, 'in_doubt', now, message)
