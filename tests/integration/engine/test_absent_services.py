@@ -107,6 +107,7 @@ def named(
     server.write_text("", "utf-8")
     (tmp_path / "instances.toml").write_text(
         '[acme]\ntoken = "acme-token-1234"\n[acme.budget]\nrequests = 0\nconcurrency = 0\n'
+        "[acme.breaker]\nfailures = 0\n"
         "[acme.retry]\nmax_attempts = 500\nfirst_delay_seconds = 0.1\nmax_delay_seconds = 0.3\n",
         "utf-8",
     )
