@@ -70,7 +70,17 @@ def eventually(look: Callable[[], T], *, within_s: float = 20.0, what: str = "th
 class Worker:
     """A real Celery worker in a process of its own, with its output in a file."""
 
-    def __init__(self, *, redis_url: str, crm_url: str, folder: Path, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        redis_url: str,
+        crm_url: str,
+        folder: Path,
+        environ: Mapping[str, str] | None = None,
+        app: str = "oppsync_worker.app",
+    ) -> None:
+        """`app` may be a module of the tests' that changes something of the product before it starts."""
+        self.app = app
         self.log = folder / "worker.log"
         instances = folder / "instances.toml"
         if not instances.exists():
@@ -82,6 +92,8 @@ class Worker:
             "SPRINTHUB_INSTANCES_FILE": str(instances),
             "OPPSYNC_LOG": "json",
             "OPPSYNC_LEASE_SECONDS": "2",
+            "OPPSYNC_HEALTH_DIR": str(folder / "health"),
+            "PYTHONPATH": str(Path(__file__).parent),
             **(environ or {}),
         }
         self.process: subprocess.Popen[bytes] | None = None
@@ -90,7 +102,7 @@ class Worker:
         """Start it; it claims as soon as it is up."""
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [str(BIN / "celery"), "-A", "oppsync_worker.app", "worker"],
+                [str(BIN / "celery"), "-A", self.app, "worker"],
                 env=self.environ,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -55,6 +55,9 @@ def release(tag: str) -> Call:
     return Call("release", (tag,))
 
 
-def restore(*, most: int, crashes: int, ttl_s: int) -> Call:
-    """Take back claims whose lease ran out: (restored, in doubt, ids of those buried as poison)."""
-    return Call("restore", (most, crashes, ttl_s, running_release()))
+def restore(*, most: int, crashes: int, ttl_s: int, not_after_ms: int | None = None) -> Call:
+    """Take back claims whose lease ran out: (restored, in doubt, ids of those buried as poison).
+
+    A call that reaches Redis after `not_after_ms`, on Redis' clock, does nothing.
+    """
+    return Call("restore", (most, crashes, ttl_s, running_release(), not_after_ms or ""))
