@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
+from uuid import uuid4
 
+from oppsync_worker.ledger.claims import claim
 from oppsync_worker.ledger.operating import tell
 from oppsync_worker.ledger.promoting import promote
 from oppsync_worker.ledger.scripts import Call
@@ -48,6 +50,11 @@ def told(instance: str, *, requests: int = 0, concurrency: int = 0, fingerprint:
     """What a worker announces of an instance: a budget per 60 s."""
     facts = {"requests": requests, "window_ms": 60_000, "concurrency": concurrency, "call_ms": 60_000, **more}
     return tell(instance, fingerprint=fingerprint, facts=facts)
+
+
+def claiming(queues: list[str], *, most: int, lease_ms: int = 60_000, worker: str = "w") -> Call:
+    """A worker's question that nobody has asked before: every claim is a new one."""
+    return claim(queues, most=most, lease_ms=lease_ms, worker=worker, question=uuid4().hex)
 
 
 def time_passes(*, most: int = 100, takes: int = 0) -> Call:

@@ -8,6 +8,7 @@ import redis
 from oppsync import CreateOpportunity
 from oppsync_worker.ledger import claims, enqueuing, keys
 from oppsync_worker.ledger.scripts import Call, run
+from stage import claiming
 
 QUEUE = "opportunities.interactive"
 
@@ -19,7 +20,7 @@ def silent(ledger: redis.Redis) -> str:
         ledger,
         enqueuing.enqueue(CreateOpportunity(instance="acme", funnel_id=7, title="T", crm_column=1, lead_id=1)),
     )
-    (one,), _ = claims.claimed(run(ledger, claims.claim([QUEUE], most=1, lease_ms=60_000, worker="w")))
+    (one,), _ = claims.claimed(run(ledger, claiming([QUEUE], most=1)))
     ledger.zadd(keys.LEASES, {one.tag: 1})
     return one.tag
 

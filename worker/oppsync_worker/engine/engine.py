@@ -2,6 +2,7 @@
 
 import logging
 import os
+import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -54,6 +55,8 @@ class Engine:
         self.closing = False
         self.stoppers: list[Callable[[], None]] = []
         """Called on the asyncio thread when the worker is to begin nothing more."""
+        # Names of hosts and numbers of processes come again; a question must not.
+        self._asker, self._questions = secrets.token_hex(8), 0
         self.reporter = reporter
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._redis = Redis.from_url(redis_url, retry=Retry(NoBackoff(), 1), **connection_options())
@@ -75,8 +78,17 @@ class Engine:
 
     def claim(self, queues: list[str], most: int) -> list[Claimed]:
         """Claim up to `most` messages for this process. Raises `RedisError`."""
-        call = claims.claim(queues, most=min(most, CLAIM_MOST), lease_ms=self.lease_ms, worker=self.name)
-        claimed, buried = claims.claimed(run(self._redis, call))
+        call = claims.claim(
+            queues,
+            most=min(most, CLAIM_MOST),
+            lease_ms=self.lease_ms,
+            worker=self.name,
+            question=f"{self._asker}-{self._questions}",
+        )
+        answer = run(self._redis, call)
+        # Whoever raises above asks the same question again: claims may have been made of which nobody has heard.
+        self._questions += 1
+        claimed, buried = claims.claimed(answer)
         for letter in buried:
             self.reporter.buried_unread(letter.job_id, "", letter.cause, letter.detail)
         for one in claimed:

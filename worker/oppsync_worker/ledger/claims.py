@@ -22,9 +22,13 @@ class Claimed:
     message: bytes
 
 
-def claim(queues: list[str], *, most: int, lease_ms: int, worker: str) -> Call:
-    """Take up to `most` messages, from the first queue that has any; the malformed are buried on the spot."""
-    return Call("claim", (most, lease_ms, worker, MAX_MESSAGE_BYTES, running_release(), *queues))
+def claim(queues: list[str], *, most: int, lease_ms: int, worker: str, question: str) -> Call:
+    """Take up to `most` messages, from the first queue that has any; the malformed are buried on the spot.
+
+    `question` is unique to the asking process and to this time of asking: the same one asked again, because the answer
+    was lost, gives the claims that were made before.
+    """
+    return Call("claim", (most, lease_ms, worker, question, MAX_MESSAGE_BYTES, running_release(), *queues))
 
 
 @dataclass(frozen=True, slots=True)
