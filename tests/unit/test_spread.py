@@ -2,7 +2,7 @@
 
 import pytest
 
-from oppsync_ops.bench.spread import Gaps, gaps, most_in_any_window, percentile, steady
+from oppsync_ops.spread import Gaps, gaps, most_in_any_window, percentile, steady
 
 
 def test_a_steady_rate_leaves_out_start_and_end() -> None:

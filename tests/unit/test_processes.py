@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from oppsync_ops.bench.processes import Child, ProcessEnded, Processes
+from oppsync_ops.processes import Child, ProcessEnded, Processes
 from stage import eventually
 
 FORKS = """
