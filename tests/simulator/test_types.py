@@ -89,6 +89,18 @@ async def test_sequence_can_be_optional(simulate: Simulate) -> None:
     assert (await crm.create(sequence=None)).status_code == 200
 
 
+async def test_the_lead_can_be_optional(simulate: Simulate) -> None:
+    """Knob lead_required: without it, such a create is refused by name."""
+    strict, lenient = await simulate(), await simulate(lead_required=False)
+
+    refused = await strict.create(lead_id=None)
+    accepted = await lenient.create(lead_id=None)
+
+    assert refused.status_code == 400
+    assert "lead_id is required" in refused.text
+    assert accepted.status_code == 200
+
+
 async def test_nulls_are_refused_but_for_the_five_some_clients_send(crm: Integrator) -> None:
     """Knob nulls."""
     body = {"title": "t", "crm_column": 130, "lead_id": 1, "sequence": "0"}

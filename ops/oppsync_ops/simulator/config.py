@@ -90,6 +90,8 @@ class SimulatorConfig:
     value: str = "any"
     """Accepted JSON type of ``value``."""
     sequence_required: bool = True
+    lead_required: bool = True
+    """Whether a create must name its lead: every client that was seen does."""
     nulls: str = "reject"
     """Null top-level keys in a write, but for the five that some clients send as null."""
     unknown_keys: str = "reject"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from oppsync_ops.simulator.instance import Instance
 
 STATUSES: Final = ("open", "gain", "lost")
+_NEEDED: Final = ("title", "crm_column", "lead_id", "sequence")
 _NULLABLE: Final = frozenset({"loss_reason", "gain_reason", "expectedCloseDate", "sale_channel", "campaign"})
 _EXTRAS: Final = _NULLABLE | {
     "sprint_permission",
@@ -85,7 +86,8 @@ def _schema(body: dict[str, Any], *, config: SimulatorConfig, creates: bool) -> 
             attribute, read = _READERS[key]
             setattr(draft, attribute, read(key, value, config))
     if creates:
-        _require_keys(draft, sequence_too=config.sequence_required)
+        optional = {"lead_id": config.lead_required, "sequence": config.sequence_required}
+        _require_keys(draft, [key for key in _NEEDED if optional.get(key, True)])
     return draft
 
 
@@ -95,8 +97,8 @@ def _clear(draft: Draft, key: str) -> None:
         draft.extras[key] = None
 
 
-def _require_keys(draft: Draft, *, sequence_too: bool) -> None:
-    for key in ("title", "crm_column", "lead_id", *(("sequence",) if sequence_too else ())):
+def _require_keys(draft: Draft, keys: list[str]) -> None:
+    for key in keys:
         if getattr(draft, key) is None:
             raise RefusedBody(f"{key} is required")
 
