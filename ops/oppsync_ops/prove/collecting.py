@@ -5,7 +5,6 @@ from typing import Any
 
 from oppsync_ops.prove.contender import Contender
 from oppsync_ops.prove.evidence import Applied, Evidence, Record, Request, Seen
-from oppsync_ops.prove.ours import name_of
 from oppsync_ops.prove.planned import Fate, job_of, versions_in
 from oppsync_ops.prove.producers import Handed
 from oppsync_ops.prove.stage import Stage
@@ -18,7 +17,7 @@ def collect(
     """Ask the witness, and the dead letters."""
     with stage.redis.client() as client:
         buried = contender.buried(client, handed.poison)
-    poison = tuple(name_of(one) for one in handed.poison)
+    poison = tuple(one.name for one in handed.poison)
     may_die = {job_id for job_id, job in handed.jobs.items() if job.fate is not Fate.SUCCEEDED}
     # A planned job that died without need is told of by its own check.
     strangers = tuple(name for name in buried if name not in {*poison, *may_die, *handed.jobs})

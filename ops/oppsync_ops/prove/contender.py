@@ -50,6 +50,9 @@ class Contender(Protocol):
     queues: Mapping[str, str]
     """Lane -> the Redis list on which its messages travel."""
 
+    quiet_s: float
+    """Nothing has moved for so long: nothing will."""
+
     def serving(self, client: redis.Redis) -> int:
         """How many workers are up."""
 

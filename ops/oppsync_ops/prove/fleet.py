@@ -22,6 +22,8 @@ LOOK_EVERY_S: Final = 0.25
 RESTART_AFTER_S: Final = 0.5
 STOP_MARGIN_S: Final = 15.0
 """How much longer than a call a worker may take to stop."""
+MOST_WORDS: Final = 300
+"""Characters."""
 EXIT_BY_SIGNAL: Final = {-signal.SIGTERM}
 """Exit codes of a stop that was asked for, beside 0: before Celery has installed its handlers, SIGTERM just ends it."""
 
@@ -107,10 +109,10 @@ class Fleet:
             try:
                 code = child.process.wait(patience_s)
             except subprocess.TimeoutExpired:
-                self.exits.append(f"{child.name} did not stop within {patience_s:g} s of SIGTERM: {child.last_words()}")
+                self.exits.append(f"{child.name} did not stop within {patience_s:g} s of SIGTERM: {_words(child)}")
             else:
                 if code not in {0, *EXIT_BY_SIGNAL}:
-                    self.exits.append(f"{child.name} ended with {code} after SIGTERM: {child.last_words()}")
+                    self.exits.append(f"{child.name} ended with {code} after SIGTERM: {_words(child)}")
             self._stage.processes.kill(child)
             slot.child = None
 
@@ -147,7 +149,7 @@ class Fleet:
         if code is None:
             self._weigh(child.process.pid)
             return
-        self.exits.append(f"{child.name} ended by itself with {code}: {child.last_words()}")
+        self.exits.append(f"{child.name} ended by itself with {code}: {_words(child)}")
         self._stage.processes.kill(child)
         slot.child = None
         self.start(slot.number)
@@ -156,3 +158,8 @@ class Fleet:
         life = next((one for one in reversed(self.lives) if one.pid == pid), None)
         if life is not None:
             life.add(time.monotonic(), resident_bytes(pid))
+
+
+def _words(child: Child) -> str:
+    """Its last words, without the white space that tracebacks are drawn with."""
+    return " ".join(child.last_words().split())[:MOST_WORDS]

@@ -43,6 +43,7 @@ class Ours:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
+        self.quiet_s = stage.plan.form.quiet_s
         self._instances = stage.folder / "instances.toml"
         self._instances.write_text(instances_file(stage.plan), "utf-8")
 
@@ -65,6 +66,7 @@ class Ours:
         if worker == jumper(plan.options.workers):
             module = ["oppsync_ops.prove.jumping_clock", f"{jump_s(plan.options.seed):g}"]
         arguments = [sys.executable, "-m", *module, "--app", "oppsync_worker.app", "worker", *FLAGS]
+        arguments += ["--hostname", f"prove-{worker}@%h"]
         if worker == SPARED and plan.killer:
             # The job that takes its workers down is interactive.
             arguments += ["--queues", Lane.BULK.queue]
@@ -120,7 +122,7 @@ class Ours:
 
     def buried(self, client: redis.Redis, poison: Sequence[Poison]) -> dict[str, str]:
         """Dead letters by their bytes; one that is no poison goes by its id."""
-        names = {one.raw: name_of(one) for one in poison}
+        names = {one.raw: one.name for one in poison}
         dead: Any = client.zrange(keys.DEAD, 0, -1)
         pipe: Any = client.pipeline(transaction=False)
         for job_id in dead:
@@ -133,11 +135,6 @@ class Ours:
     def explain(self, client: redis.Redis, job_id: str) -> Mapping[str, Any]:
         """As `oppsync job show` does."""
         return as_dict(look(client, job_id))
-
-
-def name_of(poison: Poison) -> str:
-    """What a poison element goes by: its bytes tell it from all others."""
-    return f"{poison.name} ({poison.raw[:60]!r})"
 
 
 class _Application:

@@ -18,9 +18,9 @@ from oppsync_ops.prove.poison import Poison, draw_poison
 from oppsync_ops.prove.rules import Rule, rules_for
 from oppsync_ops.prove.schedule import PlannedFault, draw_faults
 
-REQUESTS_PER_JOB: Final = 1.5
+REQUESTS_PER_JOB: Final = 1.2
 """Requests that a job costs under fire: retries and look-ups count too."""
-ROOM: Final = 1.8
+ROOM: Final = 2.0
 TIGHT_ROOM: Final = 0.85
 """Budget over need. Below 1 there is always a line, and the budget is used to the last request."""
 LEAST_REQUESTS: Final = 20

@@ -26,12 +26,13 @@ class Poison:
 def draw_poison(seed: int, jobs: int) -> tuple[Poison, ...]:
     """Some of every kind, in order of time."""
     chance = Random(f"{seed}/poison")
-    kinds = list(_kinds("0"))
+    kinds = len(list(_kinds("")))
     found = []
     for number in range(max(LEAST, round(SHARE * jobs))):
-        name, raw = list(_kinds(f"poison-{number}"))[number % len(kinds)]
+        name = f"poison-{number}"
+        kind, raw = list(_kinds(name))[number % kinds]
         lane = chance.choice(("interactive", "bulk"))
-        found.append(Poison(name, chance.uniform(0.05, 0.9), lane, raw))
+        found.append(Poison(f"{name} ({kind})", chance.uniform(0.05, 0.9), lane, raw))
     return tuple(sorted(found, key=lambda one: one.at))
 
 

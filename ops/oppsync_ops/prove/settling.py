@@ -30,7 +30,7 @@ class Settled:
 
 
 def settle(stage: Stage, contender: Contender, producers: Producers, told: Told) -> Settled:
-    """Look until every job is at its end, or nothing has moved for the form's quiet time, or its patience is over."""
+    """Look until every job is at its end, or nothing has moved for a quiet time, or its patience is over."""
     form, began = stage.plan.form, time.monotonic()
     seen: dict[str, Seen] = {}
     last, moved = None, began
@@ -45,12 +45,12 @@ def settle(stage: Stage, contender: Contender, producers: Producers, told: Told)
             standing = ({job: one for job, one in seen.items() if not _ended(one)}, ended, stage.crm.received())
             if standing != last:
                 last, moved = standing, now
-            if now - moved > form.quiet_s or now - began > form.patience_s:
+            if now - moved > contender.quiet_s or now - began > form.patience_s:
                 break
             time.sleep(LOOK_EVERY_S)
     # What the CRM was told to commit late must have come due before anybody counts.
     time.sleep(max(0.0, began + max(form.late_s, form.too_slow_s) + 1 - time.monotonic()))
-    return Settled(time.monotonic() - began, seen, quiet=time.monotonic() - moved > form.quiet_s)
+    return Settled(time.monotonic() - began, seen, quiet=time.monotonic() - moved > contender.quiet_s)
 
 
 def _ended(seen: Seen | None) -> bool:

@@ -24,7 +24,7 @@ from oppsync_ops.redis_server import RedisServer
 from oppsync_ops.witness import Witness
 
 MARKER_FIELD: Final = "oppsync"
-LATENCY_MS, LATENCY_JITTER_MS = 60, 80
+LATENCY_MS, LATENCY_JITTER_MS = 120, 260
 THROTTLE_MARGIN: Final = 1
 """The CRM throttles at so many requests above the budget: just above it."""
 REDIS_TIMEOUT_S: Final = 2.0
