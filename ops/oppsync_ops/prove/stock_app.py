@@ -97,7 +97,8 @@ def add_tasks(app: Celery, told: dict[str, Any], *, redis_url: str, base_url: st
             query = f"id={FUNNEL_ID}&i={instance}"
             key = f"{instance}:{reference}" if reference else str(self.request.id)
             if creates:
-                if known := ids.hget(IDS, key):
+                known: Any = ids.hget(IDS, key)
+                if known:
                     return int(known)
                 body = {**document, "sequence": "0"}
                 answer = client().post(f"/crmopportunity?{query}", json=body, headers=headers)
@@ -105,7 +106,7 @@ def add_tasks(app: Celery, told: dict[str, Any], *, redis_url: str, base_url: st
                 made = int(answer.json()["id"])
                 ids.hset(IDS, key, str(made))
                 return made
-            target = opportunity_id or ids.hget(IDS, key)
+            target: Any = opportunity_id or ids.hget(IDS, key)
             if not target:
                 raise NotYet(key)
             _check(client().put(f"/crmopportunity/{target}?{query}", json=document, headers=headers))
@@ -138,7 +139,7 @@ def watch(redis_url: str) -> None:
     def ready(**_: Any) -> None:
         client.sadd(READY, name)
 
-    def begun(task_id: str, task: Task, **_: Any) -> None:
+    def begun(task_id: str, **_: Any) -> None:
         pipe = client.pipeline(transaction=False)
         pipe.hset(HANDS, task_id, f"{os.urandom(6).hex()} {name}")
         pipe.incr(STARTED)
