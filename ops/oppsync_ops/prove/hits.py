@@ -57,7 +57,7 @@ def counted(
     for hit in found:
         blows[hit.fault].append(hit)
     counts = []
-    for name in dict.fromkeys([*names, *blows]):
+    for name in dict.fromkeys([*names, *blows, *unseen]):
         jobs = dict.fromkeys(job for hit in blows[name] for job in hit.jobs)
         times = len(blows[name]) + unseen.get(name, 0)
         counts.append(FaultCount(name, times, len(jobs), tuple(list(jobs)[:some])))

@@ -28,8 +28,6 @@ class Orphan:
     doubtful: bool
     """A create that was being sent."""
     found_at: float | None = None
-    outage: bool = False
-    """Redis was away in between: nobody can take over what nobody can look up."""
 
     @property
     def seconds(self) -> float | None:
@@ -86,17 +84,7 @@ class Recoveries:
     def told(self) -> dict[str, Recovery]:
         """The figures, by what happened."""
         with self._lock:
-            orphans = list(self.orphans)
-            for orphan in orphans:
-                until = orphan.found_at or time.monotonic()
-                orphan.outage = any(since < until and end > orphan.killed_at for since, end in self.redis_down)
-        kinds: dict[str, Callable[[Orphan], bool]] = {
-            "running again": lambda one: not one.doubtful and not one.outage,
-            "running again, Redis away meanwhile": lambda one: not one.doubtful and one.outage,
-            "create being sent, in doubt": lambda one: one.doubtful and not one.outage,
-            "create being sent, in doubt, Redis away meanwhile": lambda one: one.doubtful and one.outage,
-        }
-        return {name: _figures([one for one in orphans if kind(one)]) for name, kind in kinds.items()}
+            return told(self.orphans, self.redis_down, now=time.monotonic())
 
     def _watch(self) -> None:
         with self._stage.redis.client() as client:
@@ -120,6 +108,22 @@ class Recoveries:
             given_up = (orphan.claim.job_id, orphan.claim.tag) not in held
             if given_up and (elsewhere or orphan.claim.job_id in anew):
                 orphan.found_at = now
+
+
+def told(orphans: Sequence[Orphan], redis_down: Sequence[tuple[float, float]], *, now: float) -> dict[str, Recovery]:
+    """The figures of all orphans, apart for those that Redis could not be asked about meanwhile."""
+
+    def outage(one: Orphan) -> bool:
+        until = now if one.found_at is None else one.found_at
+        return any(since < until and end > one.killed_at for since, end in redis_down)
+
+    kinds: dict[str, Callable[[Orphan], bool]] = {
+        "running again": lambda one: not one.doubtful and not outage(one),
+        "running again, Redis away meanwhile": lambda one: not one.doubtful and outage(one),
+        "create being sent, in doubt": lambda one: one.doubtful and not outage(one),
+        "create being sent, in doubt, Redis away meanwhile": lambda one: one.doubtful and outage(one),
+    }
+    return {name: _figures([one for one in orphans if kind(one)]) for name, kind in kinds.items()}
 
 
 def _figures(orphans: Sequence[Orphan]) -> Recovery:
