@@ -10,6 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from oppsync_worker.ledger.operating import tell
+from oppsync_worker.ledger.promoting import promote
+from oppsync_worker.ledger.scripts import Call
+
 T = TypeVar("T")
 
 BIN = Path(sys.executable).parent
@@ -38,6 +42,17 @@ max_attempts = 4
 first_delay_seconds = 0.05
 max_delay_seconds = 0.2
 """
+
+
+def told(instance: str, *, requests: int = 0, concurrency: int = 0, fingerprint: str = "f", **more: str | int) -> Call:
+    """What a worker announces of an instance: a budget per 60 s."""
+    facts = {"requests": requests, "window_ms": 60_000, "concurrency": concurrency, "call_ms": 60_000, **more}
+    return tell(instance, fingerprint=fingerprint, facts=facts)
+
+
+def time_passes(*, most: int = 100, takes: int = 0) -> Call:
+    """What workers do all the time: everything that is due goes on, and look-ups are handed out to `takes` askers."""
+    return promote(most=most, horizon_ms=250, ttl_s=86_400, takes=takes, look_ms=60_000)
 
 
 def eventually(look: Callable[[], T], *, within_s: float = 20.0, what: str = "the effect") -> T:

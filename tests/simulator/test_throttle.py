@@ -136,6 +136,33 @@ async def test_windows_can_be_changed_while_running(simulate: Simulate) -> None:
     assert (tight, (await crm.by_column()).status_code) == (401, 200)
 
 
+@pytest.mark.parametrize("fault", ["throttle_burst:n=3", "throttle_reads", "throttle_after_commit"])
+async def test_a_pretended_throttle_discloses_the_tightest_real_window(simulate: Simulate, *, fault: str) -> None:
+    """Clients believe the limit: never the fault's own length, nor simply the first window."""
+    crm = await simulate(throttle="50/10s+5/60s", retry_after=True)
+    opportunity = await crm.created()
+    crm.sim.add_fault(fault)
+
+    answer = await (crm.read(opportunity["id"]) if "reads" in fault else crm.create())
+
+    assert answer.status_code == 401
+    assert answer.json() == {"msg": "Unauthorized: too many requests", "usage": 6, "limite": 5}
+    assert answer.headers["Retry-After"] == "1"
+
+
+@pytest.mark.parametrize("fault", ["throttle_burst:n=3", "throttle_reads", "throttle_after_commit"])
+async def test_a_pretended_throttle_without_a_window_has_no_numbers(simulate: Simulate, *, fault: str) -> None:
+    """There is no limit to disclose, and a client would keep to an invented one."""
+    crm = await simulate(throttle="off", retry_after=True)
+    opportunity = await crm.created()
+    crm.sim.add_fault(fault)
+
+    answers = [await (crm.read(opportunity["id"]) if "reads" in fault else crm.create()) for _ in range(2)]
+
+    assert [answer.json() for answer in answers] == [{"msg": "Unauthorized: too many requests"}] * 2
+    assert {answer.headers["Retry-After"] for answer in answers} == {"1"}
+
+
 def test_windows_are_written_as_text() -> None:
     """Presets and lists."""
     assert parse_windows("off") == ()

@@ -2,25 +2,39 @@
 
 import gc
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import TypedDict
 
 from celery import Celery
 from kombu.transport import TRANSPORT_ALIASES
 
 from oppsync_worker.celeryconfig import celery_settings
 from oppsync_worker.crm.client import CrmClient
+from oppsync_worker.crm.lists import CrmLists
 from oppsync_worker.engine.consumer import Consumer
 from oppsync_worker.engine.engine import Engine
 from oppsync_worker.engine.housekeeping import Housekeeping
 from oppsync_worker.engine.pool import TaskPool
 from oppsync_worker.engine.transport import ALIAS, Transport
+from oppsync_worker.instances import InstanceSettings
 from oppsync_worker.ledger.book import Book
-from oppsync_worker.limits.budget import announce
+from oppsync_worker.limits.budget import MARGIN_MS, announce
+from oppsync_worker.runner.reconciler import Reconciler
 from oppsync_worker.runner.reports import Reporter
 from oppsync_worker.runner.runner import Runner
 from oppsync_worker.settings import Settings, fingerprint
 from oppsync_worker.tasks import register
+
+
+class Shared(TypedDict):
+    """What jobs and look-ups are both done with."""
+
+    book: Book
+    instances: Mapping[str, InstanceSettings]
+    reporter: Reporter
+    ttl_s: int
+    draw: Callable[[], float]
 
 
 def create_app(settings: Settings, url: str, reporter: Reporter) -> Celery:
@@ -55,6 +69,15 @@ async def opened(engine: Engine, settings: Settings, reporter: Reporter) -> Asyn
     """Everything that lives on the asyncio thread, for as long as the worker runs."""
     # Twice the lease: later than that, somebody else has the job.
     book = Book(engine.redis_url, patience_s=2 * settings.lease_seconds)
+    crm = CrmClient()
+    shared: Shared = {
+        "book": book,
+        "instances": settings.instances,
+        "reporter": reporter,
+        "ttl_s": settings.ttl_s,
+        "draw": random.random,
+    }
+    longest_call_s = max((one.call_seconds for one in settings.instances.values()), default=0.0)
     housekeeping = Housekeeping(
         book.redis,
         engine.hands,
@@ -64,16 +87,12 @@ async def opened(engine: Engine, settings: Settings, reporter: Reporter) -> Asyn
         max_crashes=settings.max_crashes,
         ttl_s=settings.ttl_s,
         announcements=[announce(one, fingerprint=fingerprint(one)) for one in settings.instances.values()],
+        reconciler=Reconciler(lists=CrmLists(crm), **shared),
+        look_ms=int(longest_call_s * 1000) + MARGIN_MS,
     )
-    async with CrmClient() as crm, housekeeping.running():
-        engine.runner = Runner(
-            book=book,
-            sender=crm,
-            instances=settings.instances,
-            reporter=reporter,
-            ttl_s=settings.ttl_s,
-            draw=random.random,
-        )
+    async with crm, housekeeping.running():
+        engine.runner = Runner(sender=crm, lease_s=settings.lease_seconds, **shared)
+        engine.stoppers = [engine.runner.stop, housekeeping.stop]
         # What lives as long as the worker is not looked through again and again for garbage; what jobs leave behind is
         # looked for less often. Half a millisecond per job.
         gc.collect()

@@ -14,7 +14,7 @@ from oppsync_worker.observe.logs import configure_logging
 from oppsync_worker.observe.observer import Observer
 from oppsync_worker.observe.sentry import flush, init_sentry
 from oppsync_worker.policy.verdicts import Bury, Defer, Doubt, HoldInstance, Retry, Verdict
-from oppsync_worker.runner.reports import Report
+from oppsync_worker.runner.reports import Looked, Report
 from oppsync_worker.settings import Settings, SettingsError
 
 FLUSH_S = 2.0
@@ -37,6 +37,7 @@ class JobReporter:
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
+        self._markers_lost: set[tuple[str, int]] = set()
 
     def succeeded(self, report: Report, opportunity_id: int, *, stale: bool) -> None:
         """The CRM has it."""
@@ -66,6 +67,30 @@ class JobReporter:
         """Nothing was sent."""
         if state not in UNREMARKABLE:
             self._observer.attempt(_line(report, "parked", state, cause=cause, attempt=None, duration_ms=None))
+
+    def marker_lost(self, report: Report, funnel_id: int) -> None:
+        """The marker's field does not exist in the CRM: told once per funnel by each process."""
+        if (report.instance, funnel_id) not in self._markers_lost:
+            self._markers_lost.add((report.instance, funnel_id))
+            said = (
+                f"the record of a create in funnel {funnel_id} does not bear its marker: does the marker_field exist?"
+            )
+            self._observer.alarm("marker_lost", job_id=report.job_id, instance=report.instance, detail=said)
+
+    def looked(self, looked: Looked) -> None:
+        """A look-up for a create in doubt was done."""
+        self._observer.notice(
+            "reconciled",
+            job_id=looked.job_id,
+            instance=looked.instance,
+            list=looked.source,
+            saw=looked.saw,
+            verdict=looked.step,
+            duration_ms=looked.duration_ms,
+            message=redact(looked.detail),
+        )
+        if looked.step == "ask_person":
+            self._observer.alarm("undecided", job_id=looked.job_id, instance=looked.instance, detail=looked.detail)
 
     def buried_unread(self, job_id: str, task: str, cause: Cause, detail: str) -> None:
         """A message that is no job, or a job that kills its workers, was buried."""

@@ -56,11 +56,6 @@ class Budget:
         self._calls: list[deque[float]] = [deque() for _ in windows]
         self._neighbour_at = started_at
 
-    @property
-    def windows(self) -> tuple[Window, ...]:
-        """The windows in force."""
-        return self._windows
-
     def resize(self, windows: tuple[Window, ...]) -> None:
         """Change the windows while running; the calls remembered so far go on counting."""
         if windows == self._windows:
@@ -75,6 +70,20 @@ class Budget:
             return Admission(admitted=True, usage=1, limit=0, retry_after_s=0)
         self._let_neighbour_call(now, neighbour_rpm, count_refused=count_refused)
         return self._take(now, count_refused=count_refused)
+
+    def pretended(self, now: float) -> Admission | None:
+        """The refusal of a call that no window refused, with the tightest window's figures; None where no window is.
+
+        Clients believe the limit, so it is the window's own; ``usage`` is past it, as in every refusal.
+        """
+        figures = [
+            (sum(at > now - window.seconds for at in calls), window.calls)
+            for window, calls in zip(self._windows, self._calls, strict=True)
+        ]
+        if not figures:
+            return None
+        usage, limit = max(figures, key=lambda one: one[0] / one[1])
+        return Admission(admitted=False, usage=max(usage, limit + 1), limit=limit, retry_after_s=1)
 
     def _take(self, now: float, *, count_refused: bool) -> Admission:
         tightest, fullest, wait_s = 0, -1.0, 0.0

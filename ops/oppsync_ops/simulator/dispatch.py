@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 from oppsync_ops.simulator import catalogue, lists, writes
 from oppsync_ops.simulator.answers import not_routed
 from oppsync_ops.simulator.appointments import settle
-from oppsync_ops.simulator.budget import Admission
 from oppsync_ops.simulator.call import Operation
 from oppsync_ops.simulator.fault_actions import Stage
 from oppsync_ops.simulator.fault_effects import Decision, carry_out
@@ -88,25 +87,19 @@ def _token_revoked(sim: Simulation, call: Call) -> Answer | None:
 
 def _throttle(sim: Simulation, call: Call, instance: Instance) -> Answer | None:
     config = sim.config
-    admission = sim.budgets[instance.name].take(
-        call.at, count_refused=config.count_refused, neighbour_rpm=config.neighbour_rpm
-    )
+    budget = sim.budgets[instance.name]
+    admission = budget.take(call.at, count_refused=config.count_refused, neighbour_rpm=config.neighbour_rpm)
     if not admission.admitted:
         return throttled(config, admission)
     rule_id, left = sim.bursts.pop(instance.name, ("", 0))
     if left > 0:
         sim.bursts[instance.name] = (rule_id, left - 1)
         call.fault = rule_id
-        return throttled(config, _pretended(admission))
+        return throttled(config, budget.pretended(call.at))
     struck = sim.faults.strike(Stage.THROTTLE, call)
     if struck is None:
         return None
     call.fault, rule = struck
     if rule.action.name == "throttle_burst":
         sim.bursts[instance.name] = (call.fault, rule.parameters["n"] - 1)
-    return throttled(config, _pretended(admission))
-
-
-def _pretended(admission: Admission) -> Admission:
-    limit = admission.limit or 1
-    return Admission(admitted=False, usage=max(admission.usage, limit + 1), limit=limit, retry_after_s=1)
+    return throttled(config, budget.pretended(call.at))

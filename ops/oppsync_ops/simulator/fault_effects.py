@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from oppsync_ops.simulator.answers import HTML, PLAIN, Answer, Silence, json_answer, page
-from oppsync_ops.simulator.budget import Admission
 from oppsync_ops.simulator.outages import Outage
 from oppsync_ops.simulator.refusals import invalid_request, named, throttled
 from oppsync_ops.simulator.writes import later
@@ -77,7 +76,8 @@ class _FaultyWork:
 
     def throttle_after_commit(self) -> Decision:
         self._commit()
-        return Decision(throttled(self.sim.config, self._over_the_limit()))
+        budget = self.sim.budgets[self._instance()]
+        return Decision(throttled(self.sim.config, budget.pretended(self.call.at)))
 
     def outage(self) -> Decision:
         restart = self.rule.action.name == "restart"
@@ -148,11 +148,6 @@ class _FaultyWork:
 
     def _instance(self) -> str:
         return self.call.instance.name if self.call.instance else ""
-
-    def _over_the_limit(self) -> Admission:
-        windows = self.sim.budgets[self._instance()].windows
-        limit = windows[0].calls if windows else 1
-        return Admission(admitted=False, usage=limit + 1, limit=limit, retry_after_s=1)
 
 
 _EFFECTS: Final[dict[str, Callable[[_FaultyWork], Decision]]] = {

@@ -46,14 +46,18 @@ def opportunity_not_found(status: int = 404) -> Answer:
     return json_answer(status, {"error": "Opportunity not found"})
 
 
-def throttled(config: SimulatorConfig, admission: Admission) -> Answer:
-    """401 and not 429: only ``too many requests`` in the text tells it from a bad token."""
+def throttled(config: SimulatorConfig, admission: Admission | None) -> Answer:
+    """401 and not 429: only ``too many requests`` in the text tells it from a bad token.
+
+    Without an ``admission`` (a fault, where no window applies) there are no numbers to disclose.
+    """
     body: dict[str, Any] = {"msg": f"Unauthorized: {_TOO_MANY[config.throttle_case]}"}
-    if config.throttle_numbers:
+    if config.throttle_numbers and admission is not None:
         body |= {"usage": admission.usage, "limite": admission.limit}
     answer = json_answer(config.throttle_status, body)
     if config.retry_after:
-        answer = replace(answer, headers=(("Retry-After", str(max(1, admission.retry_after_s))),))
+        wait_s = max(1, admission.retry_after_s) if admission is not None else 1
+        answer = replace(answer, headers=(("Retry-After", str(wait_s)),))
     return answer
 
 

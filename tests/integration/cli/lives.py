@@ -14,6 +14,7 @@ from oppsync_worker.contract.names import Lane
 from oppsync_worker.contract.states import Cause, State
 from oppsync_worker.ledger import begin, claims, ends
 from oppsync_worker.ledger.scripts import Call, run
+from stage import told
 
 QUEUES = [Lane.INTERACTIVE.queue, Lane.BULK.queue]
 TTL_S = 3600
@@ -66,7 +67,7 @@ class Lives:
 
     def begin(self, job: AnyJob) -> ends.Hand:
         """The job is being sent."""
-        run(self.client, Call("instance", (job.instance, 0, 60_000, 0, 60_000, "f")))
+        run(self.client, told(job.instance))
         hand = self.hand(job)
         assert isinstance(begin.begun(run(self.client, begin.begin(hand, job, horizon_ms=250))), begin.Go)
         return hand

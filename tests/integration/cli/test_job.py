@@ -6,7 +6,8 @@ from redis import Redis
 
 from integration.cli.lives import TTL_S, Command, Lives, answer
 from oppsync_worker.ledger import begin, ends, operating
-from oppsync_worker.ledger.scripts import Call, run
+from oppsync_worker.ledger.scripts import run
+from stage import told
 
 
 def shown(command: Command, job_id: str) -> dict[str, Any]:
@@ -76,7 +77,7 @@ def test_waiting(command: Command, lives: Lives, ledger: Redis) -> None:
     """Its place in the line, the cool-down, and an estimate."""
     first, second = lives.create(), lives.create()
     taken = lives.claim()
-    run(ledger, Call("instance", ("acme", 45, 60_000, 0, 60_000, "f")))
+    run(ledger, told("acme", requests=45))
     hands = [ends.Hand(claimed.tag, job.job_id, TTL_S) for job, claimed in zip((first, second), taken, strict=True)]
     run(ledger, begin.begin(hands[0], first, horizon_ms=250))
     run(ledger, ends.wait(hands[0], cool_down_ms=60_000, limit=None, attempt=lives.attempt(error="Throttled")))

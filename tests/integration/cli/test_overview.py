@@ -7,7 +7,8 @@ from redis import Redis
 
 from integration.cli.lives import TTL_S, Command, Lives, answer
 from oppsync_worker.ledger import begin, ends, operating, presence
-from oppsync_worker.ledger.scripts import Call, run
+from oppsync_worker.ledger.scripts import run
+from stage import time_passes, told
 
 SETTINGS = """
 [acme]
@@ -49,7 +50,7 @@ def test_a_hold_is_set_listed_and_released(command: Command, lives: Lives) -> No
     assert (released.exit_code, released.stdout) == (0, "acme is released; 1 held jobs go on\n")
     (left,) = answer(command("hold", "list", "--json"))
     assert (left["cause"], left["held"]) == ("releasing", 1)
-    run(lives.client, Call("promote", (100, 250)))
+    run(lives.client, time_passes())
     assert command("hold", "list").stdout == "no instance is on hold\n"
 
 
@@ -116,7 +117,7 @@ def test_a_long_list_of_doubts_is_cut_and_says_so(command: Command, lives: Lives
 def test_instances_show_live_budgets_and_no_secret(command: Command, lives: Lives, ledger: Redis) -> None:
     """Whether there is a token, not which."""
     job = lives.create()
-    run(ledger, Call("instance", ("acme", 30, 60_000, 2, 60_000, "f")))
+    run(ledger, told("acme", requests=30, concurrency=2))
     hand = lives.hand(job)
     run(ledger, begin.begin(hand, job, horizon_ms=250))
     throttled = lives.attempt(error="Throttled", status=401)
@@ -141,7 +142,7 @@ def test_calls_in_flight_are_counted(command: Command, lives: Lives, ledger: Red
     """Until they are over."""
     job = lives.create()
     hand = lives.hand(job)
-    run(ledger, Call("instance", ("acme", 0, 60_000, 2, 60_000, "f")))
+    run(ledger, told("acme", concurrency=2))
     run(ledger, begin.begin(hand, job, horizon_ms=250))
 
     assert answer(command("instances", "--json"))[0]["live"]["in_flight"] == 1
@@ -204,7 +205,7 @@ def test_status_counts_every_place(command: Command, lives: Lives, ledger: Redis
 
 def test_status_counts_those_who_wait_by_instance(command: Command, lives: Lives, ledger: Redis) -> None:
     """The place that grows when a budget is small."""
-    run(ledger, Call("instance", ("acme", 1, 60_000, 0, 60_000, "f")))
+    run(ledger, told("acme", requests=1))
     jobs = [lives.create(), lives.create(), lives.create()]
     for job, claimed in zip(jobs, lives.claim(), strict=True):
         run(ledger, begin.begin(ends.Hand(claimed.tag, job.job_id, TTL_S), job, horizon_ms=250))

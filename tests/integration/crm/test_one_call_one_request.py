@@ -15,13 +15,21 @@ from integration.crm.loopback import OK, Wire, serving
 from oppsync_worker.contract.jobs import CreateOpportunity, UpdateOpportunity
 from oppsync_worker.crm import transport
 from oppsync_worker.crm.client import CrmClient
+from oppsync_worker.crm.sightings import Sought
 from oppsync_worker.errors import AnswerLost, AttemptError, NotSent, Rejected, Unavailable
 from oppsync_worker.instances import InstanceSettings
 
 CREATE = CreateOpportunity(instance="acme", funnel_id=12, title="T", crm_column=159, lead_id=8473)
 UPDATE = UpdateOpportunity(instance="acme", funnel_id=12, opportunity_id=4534, value="5")
 
+LOOK = Sought.of(CREATE, InstanceSettings(name="acme", token="tok-0123456789"), marker="m-1")
+
 both = pytest.mark.parametrize(("job", "unsettled"), [(CREATE, AnswerLost), (UPDATE, Unavailable)], ids=["POST", "PUT"])
+every = pytest.mark.parametrize(
+    ("job", "unsettled"),
+    [(CREATE, AnswerLost), (UPDATE, Unavailable), (LOOK, Unavailable)],
+    ids=["POST", "PUT", "GET"],
+)
 
 
 def settings(url: str, **changes: Any) -> InstanceSettings:
@@ -29,8 +37,11 @@ def settings(url: str, **changes: Any) -> InstanceSettings:
 
 
 async def outcome(client: CrmClient, job: Any, url: str, **changes: Any) -> type:
+    given = settings(url, **changes)
     try:
-        return type(await client.send(job, settings(url, **changes), marker=None))
+        if isinstance(job, Sought):
+            return type(await client.look_by_lead(given, 8473, sought=job))
+        return type(await client.send(job, given, marker=None))
     except AttemptError as error:
         return type(error)
 
@@ -99,7 +110,7 @@ async def switching_protocols(wire: Wire) -> None:
     await wire.answer(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
 
 
-@both
+@every
 @pytest.mark.parametrize(
     "behave",
     [
@@ -131,7 +142,7 @@ async def test_a_connection_that_stood_may_have_carried_the_request(
     assert len(seen.requests) <= 1
 
 
-@both
+@every
 async def test_a_refused_connection_was_not_sent(job: Any, unsettled: type[AttemptError]) -> None:
     """A port that nobody listens on."""
     with socket.socket() as unused:
@@ -142,7 +153,7 @@ async def test_a_refused_connection_was_not_sent(job: Any, unsettled: type[Attem
     assert found is NotSent is not unsettled
 
 
-@both
+@every
 async def test_an_unknown_host_was_not_sent(
     job: Any, unsettled: type[AttemptError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,7 +169,7 @@ async def test_an_unknown_host_was_not_sent(
     assert found is NotSent is not unsettled
 
 
-@both
+@every
 async def test_a_host_that_never_resolves_was_not_sent(
     job: Any, unsettled: type[AttemptError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,7 +210,7 @@ async def test_an_untrusted_certificate_was_not_sent(
     assert not isinstance(caught.value, unsettled)
 
 
-@both
+@every
 @pytest.mark.parametrize("behave", [accept_and_close, accept_and_reset, not_http], ids=lambda b: b.__name__)
 async def test_a_handshake_that_breaks_was_not_sent(job: Any, unsettled: type[AttemptError], behave: Any) -> None:
     """A server that speaks no TLS: HTTP cannot have begun."""
@@ -217,7 +228,7 @@ async def test_a_handshake_that_breaks_was_not_sent(job: Any, unsettled: type[At
     assert found is NotSent is not unsettled
 
 
-@both
+@every
 async def test_a_handshake_without_end_was_not_sent(job: Any, unsettled: type[AttemptError]) -> None:
     """The connect limit covers TLS too."""
 
@@ -251,7 +262,7 @@ async def test_a_call_over_tls_succeeds(job: Any, unsettled: type[AttemptError],
     assert unsettled
 
 
-@both
+@every
 @pytest.mark.parametrize("how", ["close", "reset"])
 async def test_a_kept_connection_that_dies_under_a_request_is_not_tried_again(
     job: Any, unsettled: type[AttemptError], how: str
@@ -274,7 +285,7 @@ async def test_a_kept_connection_that_dies_under_a_request_is_not_tried_again(
     assert (seen.connections, len(seen.requests)) == (1, 2)
 
 
-@both
+@every
 async def test_a_kept_connection_that_the_server_has_closed_is_replaced(
     job: Any, unsettled: type[AttemptError]
 ) -> None:
@@ -293,7 +304,7 @@ async def test_a_kept_connection_that_the_server_has_closed_is_replaced(
             closed.clear()
             assert await outcome(client, job, seen.url) is not unsettled
             await closed.wait()
-            session = client._http._transport._session  # type: ignore[attr-defined]
+            session = client._exchange._http._transport._session  # type: ignore[attr-defined]
             (kept,) = session.connector._conns.values()
             while kept[0][0].is_connected():  # noqa: ASYNC110 - until our side has read the FIN; it offers no event
                 await asyncio.sleep(0)
@@ -301,7 +312,7 @@ async def test_a_kept_connection_that_the_server_has_closed_is_replaced(
     assert (seen.connections, len(seen.requests)) == (3, 3)
 
 
-@both
+@every
 async def test_a_kept_connection_closed_behind_our_back_is_in_doubt_at_worst(
     job: Any, unsettled: type[AttemptError]
 ) -> None:
@@ -338,7 +349,7 @@ async def test_an_early_answer_to_nothing_is_not_taken_for_ours(job: Any, unsett
     assert unsettled
 
 
-@both
+@every
 async def test_a_redirect_is_not_followed(job: Any, unsettled: type[AttemptError]) -> None:
     """The token stays with the host it belongs to."""
 
@@ -356,7 +367,7 @@ async def test_a_redirect_is_not_followed(job: Any, unsettled: type[AttemptError
     assert len(seen.requests) == 1
 
 
-@both
+@every
 async def test_the_deadline_cuts_a_trickle(job: Any, unsettled: type[AttemptError]) -> None:
     """A byte now and then satisfies the read limit, not the call's."""
 
@@ -374,7 +385,7 @@ async def test_the_deadline_cuts_a_trickle(job: Any, unsettled: type[AttemptErro
     assert len(seen.requests) <= 1
 
 
-@both
+@every
 async def test_an_endless_answer_is_cut_and_its_connection_closed(job: Any, unsettled: type[AttemptError]) -> None:
     """At the bound, not at the deadline."""
     gone = asyncio.Event()
@@ -449,13 +460,19 @@ async def test_the_wire_shows_exactly_what_was_meant(monkeypatch: pytest.MonkeyP
     async with serving(read_then_answer) as seen, CrmClient() as client:
         await client.send(CREATE, settings(seen.url, auth="query"), marker=None)
         await client.send(UPDATE, settings(seen.url), marker=None)
+        await client.look_by_lead(settings(seen.url), 8473, sought=LOOK)
+        await client.look_by_column(
+            settings(seen.url), funnel_id=12, column_id=159, page=0, archived=False, sought=LOOK
+        )
 
-    create, update = seen.requests
+    create, update, by_lead, by_column = seen.requests
     assert create.startswith(b"POST /crmopportunity?id=12&i=acme&apitoken=tok-0123456789 HTTP/1.1\r\n")
     assert b"uthorization" not in create
     assert update.startswith(b"PUT /crmopportunity/4534?id=12&i=acme HTTP/1.1\r\n")
-    names = {line.partition(b":")[0].lower().decode() for line in update.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]}
-    assert names == transport.SENT_HEADERS
+    assert by_lead.startswith(b"GET /listopportunitysleadcomplete/8473?i=acme HTTP/1.1\r\n")
+    assert by_column.startswith(b"POST /crm/opportunities/12?i=acme HTTP/1.1\r\n")
+    assert header_names(update) == header_names(by_column) == transport.SENT_HEADERS
+    assert header_names(by_lead) == transport.SENT_HEADERS - {"content-length"}
 
 
 async def test_headers_that_tracing_adds_are_taken_off_again() -> None:
@@ -465,10 +482,15 @@ async def test_headers_that_tracing_adds_are_taken_off_again() -> None:
         request.headers["sentry-trace"] = request.headers["Baggage"] = request.headers["traceparent"] = "x"
 
     async with serving(read_then_answer) as seen, CrmClient() as client:
-        client._http.event_hooks = {"request": [trace]}
+        client._exchange._http.event_hooks = {"request": [trace]}
         await client.send(CREATE, settings(seen.url), marker=None)
 
     assert all(name not in seen.requests[0].lower() for name in (b"sentry", b"baggage", b"traceparent"))
+
+
+def header_names(request: bytes) -> set[str]:
+    lines = request.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
+    return {line.partition(b":")[0].lower().decode() for line in lines}
 
 
 async def read_then_answer(wire: Wire) -> None:

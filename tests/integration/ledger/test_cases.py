@@ -10,8 +10,8 @@ from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.wire import encode
 from oppsync_worker.ledger import begin, claims, ends, enqueuing, keys, operating
 from oppsync_worker.ledger.begin import Go, Parked
-from oppsync_worker.ledger.scripts import Call, run
-from stage import eventually
+from oppsync_worker.ledger.scripts import run
+from stage import eventually, time_passes, told
 
 QUEUES = ["opportunities.interactive", "opportunities.bulk"]
 ATTEMPT = ends.Attempt(at="", number=1, duration_ms=1, status=401, error="Throttled", message="words")
@@ -30,7 +30,7 @@ def _no_limits(ledger: redis.Redis) -> None:
 
 def budget(ledger: redis.Redis, instance: str, *, requests: int, concurrency: int) -> None:
     """Announce a budget per 60 s."""
-    run(ledger, Call("instance", (instance, requests, 60_000, concurrency, 60_000, "f")))
+    run(ledger, told(instance, requests=requests, concurrency=concurrency))
 
 
 def push(ledger: redis.Redis, job: AnyJob) -> None:
@@ -69,8 +69,8 @@ def test_twins_are_found_although_they_were_held_before_they_were_begun(ledger: 
         hand = claim(ledger, twin)
         run(ledger, ends.hold_unknown_instance(hand, kind=twin.kind, instance="acme", lane="interactive"))
 
-    run(ledger, Call("instance", ("acme", 0, 60_000, 0, 60_000, "f")))
-    run(ledger, Call("promote", (100, 250)))
+    run(ledger, told("acme"))
+    run(ledger, time_passes())
     answers = []
     for _ in twins:
         (one,), _ = claims.claimed(run(ledger, claims.claim(QUEUES, most=1, lease_ms=60_000, worker="w")))
@@ -109,7 +109,7 @@ def test_a_limit_that_the_crm_discloses_is_learned(ledger: redis.Redis) -> None:
     run(ledger, ends.wait(hand, cool_down_ms=0, limit=10, attempt=ATTEMPT))
 
     assert ledger.hget(keys.budget("acme"), "learned") == b"9"
-    run(ledger, Call("promote", (100, 250)))
+    run(ledger, time_passes())
     claimed_again = claim(ledger, job)
     eventually(lambda: isinstance(ask(ledger, claimed_again, job), Go))
     seconds, _ = ledger.time()
@@ -209,27 +209,8 @@ def test_a_member_that_does_not_belong_keeps_nobody_waiting(ledger: redis.Redis)
     run(ledger, enqueuing.enqueue(job))
     ledger.zadd(keys.SCHEDULE, {job.job_id: 1, "ghost": 1})
 
-    due, *_ = run(ledger, Call("promote", (100, 250)))
+    due, *_ = run(ledger, time_passes())
 
     assert due == 2
     assert ledger.zcard(keys.SCHEDULE) == 0
     assert ledger.llen("opportunities.interactive") == 1
-
-
-def test_many_updates_behind_one_create_go_on_in_order(ledger: redis.Redis) -> None:
-    """In batches, so that Redis is not held up."""
-    create = deal(external_ref="r")
-    updates = [UpdateOpportunity(instance="acme", funnel_id=7, external_ref="r", title=f"{n}") for n in range(60)]
-    for update in updates:
-        run(ledger, enqueuing.enqueue(update))
-        assert ask(ledger, claim(ledger, update), update) == Parked(State.BLOCKED, "blocked")
-    run(ledger, enqueuing.enqueue(create))
-    hand = claim(ledger, create)
-    ask(ledger, hand, create)
-
-    run(ledger, ends.succeed(hand, opportunity_id=5, result={}))
-    run(ledger, Call("promote", (100, 250)))
-
-    taken, _ = claims.claimed(run(ledger, claims.claim(QUEUES, most=100, lease_ms=60_000, worker="w")))
-    order = [next(u.title for u in updates if u.job_id.encode() in one.message) for one in taken]
-    assert order == [update.title for update in updates]

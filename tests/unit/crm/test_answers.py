@@ -116,6 +116,41 @@ def test_an_update_whose_id_is_nowhere_is_not_proved() -> None:
         read_record({}, Expected(Kind.UPDATE))
 
 
+@pytest.mark.parametrize(
+    ("answer", "landed"),
+    [
+        ({"fields": {"oppsync": "m-1", "CPF": "1"}}, True),
+        ({"fields": {"oppsync": "m-2"}}, False),
+        ({"fields": {"oppsync": ""}}, False),
+        ({"fields": {"Oppsync": "m-1"}}, False),
+        ({"fields": {}}, False),
+        ({"fields": None}, None),
+        ({"fields": []}, None),
+        ({"fields": {"oppsync": {"value": "m-1"}}}, None),
+        ({}, None),
+    ],
+)
+def test_a_create_tells_whether_its_marker_landed(answer: Any, landed: bool | None) -> None:  # noqa: FBT001
+    """SprintHub drops a field that does not exist, with a success status; no `fields` at all tells nothing."""
+    expected = Expected(Kind.CREATE, marker="m-1", marker_field="oppsync")
+
+    assert read_record({"id": 1, **answer}, expected).marker_landed is landed
+    assert read_record({"data": {"id": 1, **answer}}, expected).marker_landed is landed
+
+
+@pytest.mark.parametrize("sent", [{"marker": "m-1"}, {"marker_field": "oppsync"}, {}])
+def test_a_marker_that_was_not_sent_has_not_failed_to_land(sent: dict[str, str]) -> None:
+    """It takes a marker and a field for it."""
+    assert read_record({"id": 1, "fields": {}}, Expected(Kind.CREATE, **sent)).marker_landed is None
+
+
+def test_an_update_says_nothing_of_a_marker() -> None:
+    """Whether a PUT shows all custom fields is undocumented."""
+    expected = Expected(Kind.UPDATE, 1, marker="m-1", marker_field="oppsync")
+
+    assert read_record({"data": {"id": 1, "fields": {}}}, expected).marker_landed is None
+
+
 def test_a_user_object_leaves_only_its_id() -> None:
     """Seen in list answers, with a name."""
     assert whitelisted({"user": {"id": 156, "name": "Maria"}}) == {"user": 156}
@@ -159,6 +194,7 @@ def test_expected_takes_the_facts_of_a_job() -> None:
     job = UpdateOpportunity(instance="acme", funnel_id=1, external_ref="x", lead_id=5)
 
     assert Expected.of(job, opportunity_id=9) == Expected(Kind.UPDATE, 9, 5, None)
+    assert Expected.of(job, marker="m", marker_field="f") == Expected(Kind.UPDATE, None, 5, None, "m", "f")
 
 
 @given(st.integers(0, 2**53 - 1))

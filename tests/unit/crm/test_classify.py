@@ -1,4 +1,4 @@
-"""Every row of the classification table, for both kinds."""
+"""Every row of the classification table, for both kinds and for look-ups."""
 
 # ruff: noqa: D103 - the test tools here speak through their names
 
@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from oppsync_worker.contract.names import Kind
 from oppsync_worker.crm.answers import Expected, Record
 from oppsync_worker.crm.body import Answer
-from oppsync_worker.crm.classify import classify_answer, classify_failure
+from oppsync_worker.crm.classify import classify_answer, classify_failure, classify_listing
+from oppsync_worker.crm.listings import Listing
+from oppsync_worker.crm.sightings import Sought
 from oppsync_worker.errors import (
     AnswerLost,
     AttemptError,
@@ -29,9 +31,16 @@ from oppsync_worker.errors import (
 NOW = datetime(2024, 3, 19, 21, 14, 35, tzinfo=UTC)
 CREATE = Expected(Kind.CREATE, lead_id=8473, crm_column=159)
 UPDATE = Expected(Kind.UPDATE, opportunity_id=4534)
-UNSETTLED: dict[Kind, type[AttemptError]] = {Kind.CREATE: AnswerLost, Kind.UPDATE: Unavailable}
+SOUGHT = Sought("A sale", None, None, 159, 8473, "m-1", "oppsync")
+UNSETTLED: dict[Kind | None, type[AttemptError]] = {
+    Kind.CREATE: AnswerLost,
+    Kind.UPDATE: Unavailable,
+    None: Unavailable,
+}
 
 both = pytest.mark.parametrize("expected", [CREATE, UPDATE], ids=["create", "update"])
+every = pytest.mark.parametrize("expected", [CREATE, UPDATE, SOUGHT], ids=["create", "update", "look-up"])
+every_kind = pytest.mark.parametrize("kind", [*Kind, None])
 
 
 def answer(status: int, body: Any = b"", *, complete: bool = True, **headers: str) -> Answer:
@@ -39,11 +48,17 @@ def answer(status: int, body: Any = b"", *, complete: bool = True, **headers: st
     return Answer(status, httpx.Headers({k.replace("_", "-"): v for k, v in headers.items()}), raw, complete)
 
 
-def classified(given_answer: Answer, expected: Expected) -> Record | AttemptError:
+def classified(given_answer: Answer, expected: Expected | Sought) -> Record | Listing | AttemptError:
     try:
+        if isinstance(expected, Sought):
+            return classify_listing(given_answer, sought=expected, page=0, now=NOW, secrets=["tok-secret"])
         return classify_answer(given_answer, expected=expected, now=NOW, secrets=["tok-secret"])
     except AttemptError as error:
         return error
+
+
+def unsettled(expected: Expected | Sought) -> type[AttemptError]:
+    return UNSETTLED[expected.kind if isinstance(expected, Expected) else None]
 
 
 @both
@@ -53,15 +68,34 @@ def test_a_proved_success_is_a_record(expected: Expected, status: int) -> None:
     assert classified(answer(status, {"id": 4534}), expected) == Record(4534, {"id": 4534})
 
 
-@both
+@pytest.mark.parametrize("status", [200, 201])
+def test_a_list_that_can_be_read_is_a_listing(status: int) -> None:
+    """With the far end's clock beside ours."""
+    listing = classified(answer(status, [{"id": 4534}], date="Tue, 19 Mar 2024 21:13:05 GMT"), SOUGHT)
+
+    assert isinstance(listing, Listing)
+    assert [row.opportunity_id for row in listing.rows] == [4534]
+    assert (listing.whole, listing.crm_ahead_s) == (True, -90.0)
+
+
+@pytest.mark.parametrize("status", [202, 203, 204, 205, 206, 226])
+def test_a_success_that_may_not_be_the_whole_list_is_none(status: int) -> None:
+    """Whatever it shows: what it leaves out could be ours."""
+    error = classified(answer(status, [{"id": 4534}]), SOUGHT)
+
+    assert type(error) is Unavailable
+    assert str(error) == f"HTTP {status}: a success that is not the whole answer"
+
+
+@every
 @pytest.mark.parametrize(
-    "body", [b"", b"<html><title>ok</title>", b'{"id": 45', b"[]", b"null", {"error": "x"}, b'{"id":1}' * 2]
+    "body", [b"", b"<html><title>ok</title>", b'{"id": 45', b"[7]", b"null", {"error": "x"}, b'{"id":1}' * 2]
 )
-def test_an_unproved_success_is_unsettled(expected: Expected, body: Any) -> None:
-    """A create is in doubt, an update is sent again."""
+def test_an_unproved_success_is_unsettled(expected: Expected | Sought, body: Any) -> None:
+    """A create is in doubt, an update is sent again, a look-up has found nothing out."""
     error = classified(answer(200, body), expected)
 
-    assert type(error) is UNSETTLED[expected.kind]
+    assert type(error) is unsettled(expected)
 
 
 @both
@@ -69,19 +103,19 @@ def test_a_success_with_another_record_is_unsettled(expected: Expected) -> None:
     """The echo disagrees with the request."""
     error = classified(answer(200, {"data": {"id": 1, "lead_id": 2}}), expected)
 
-    assert type(error) is UNSETTLED[expected.kind]
+    assert type(error) is unsettled(expected)
 
 
-@both
-def test_too_large_a_success_is_unsettled(expected: Expected) -> None:
+@every
+def test_too_large_a_success_is_unsettled(expected: Expected | Sought) -> None:
     """Its beginning proves nothing, even if it reads well."""
-    error = classified(answer(200, {"id": 4534}, complete=False), expected)
+    error = classified(answer(200, {"id": 4534, "data": []}, complete=False), expected)
 
-    assert type(error) is UNSETTLED[expected.kind]
+    assert type(error) is unsettled(expected)
     assert str(error) == "HTTP 200: too large an answer"
 
 
-@both
+@every
 @pytest.mark.parametrize(
     "body",
     [
@@ -92,7 +126,7 @@ def test_too_large_a_success_is_unsettled(expected: Expected) -> None:
         {"message": "Too many requests", "usage": 101, "limite": 100},
     ],
 )
-def test_a_401_with_the_words_is_a_throttle(expected: Expected, body: Any) -> None:
+def test_a_401_with_the_words_is_a_throttle(expected: Expected | Sought, body: Any) -> None:
     """Never a credential problem, which would hold the whole instance."""
     error = classified(answer(401, body), expected)
 
@@ -100,16 +134,16 @@ def test_a_401_with_the_words_is_a_throttle(expected: Expected, body: Any) -> No
     assert (error.usage, error.limit) == (101, 100)
 
 
-@both
-def test_a_401_with_the_words_outside_json_is_a_throttle(expected: Expected) -> None:
+@every
+def test_a_401_with_the_words_outside_json_is_a_throttle(expected: Expected | Sought) -> None:
     """Plain text, a page, or an answer that was cut."""
     assert type(classified(answer(401, b"Too many requests"), expected)) is Throttled
     assert type(classified(answer(401, b"<html>Too Many Requests</html>"), expected)) is Throttled
     assert type(classified(answer(401, b'{"msg":"too many requests"', complete=False), expected)) is Throttled
 
 
-@both
-def test_a_429_is_a_throttle_whatever_it_says(expected: Expected) -> None:
+@every
+def test_a_429_is_a_throttle_whatever_it_says(expected: Expected | Sought) -> None:
     """With `Retry-After` honoured; absurd figures are left out."""
     error = classified(answer(429, {"usage": -1, "limite": True}, retry_after="7"), expected)
 
@@ -117,40 +151,40 @@ def test_a_429_is_a_throttle_whatever_it_says(expected: Expected) -> None:
     assert (error.retry_after_s, error.usage, error.limit) == (7.0, None, None)
 
 
-@both
+@every
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("body", [b"", {"msg": "Invalid token."}, b"<html><title>Forbidden</title>", b"[]", b"null"])
-def test_any_other_401_or_403_is_a_credential(expected: Expected, status: int, body: Any) -> None:
+def test_any_other_401_or_403_is_a_credential(expected: Expected | Sought, status: int, body: Any) -> None:
     """The instance is held, the job kept."""
     assert type(classified(answer(status, body), expected)) is CredentialRefused
 
 
-@both
-def test_the_words_do_not_make_a_403_a_throttle(expected: Expected) -> None:
+@every
+def test_the_words_do_not_make_a_403_a_throttle(expected: Expected | Sought) -> None:
     """The table says 401 or 429."""
     assert type(classified(answer(403, {"msg": "too many requests"}), expected)) is CredentialRefused
 
 
-@both
+@every
 @pytest.mark.parametrize(
     "status", [400, 402, 404, 405, 406, 407, 409, 410, 411, 413, 414, 415, 421, 422, 431, 451, 499]
 )
 @pytest.mark.parametrize("body", [b"", {"msg": "Bad column"}, {"error": "Invalid request"}, b"<html>"])
-def test_any_other_4xx_is_for_good(expected: Expected, status: int, body: Any) -> None:
+def test_any_other_4xx_is_for_good(expected: Expected | Sought, status: int, body: Any) -> None:
     """Both of SprintHub's error shapes, and none."""
     assert type(classified(answer(status, body), expected)) is Rejected
 
 
-@both
+@every
 @pytest.mark.parametrize("status", [408, 425])
-def test_a_4xx_that_asks_for_the_same_again_is_unsettled(expected: Expected, status: int) -> None:
+def test_a_4xx_that_asks_for_the_same_again_is_unsettled(expected: Expected | Sought, status: int) -> None:
     """Burying would be wrong, and a gateway's 408 proves nothing."""
-    assert type(classified(answer(status), expected)) is UNSETTLED[expected.kind]
+    assert type(classified(answer(status), expected)) is unsettled(expected)
 
 
-@both
+@every
 @pytest.mark.parametrize("status", [301, 308])
-def test_a_moved_api_is_for_good_and_says_why(expected: Expected, status: int) -> None:
+def test_a_moved_api_is_for_good_and_says_why(expected: Expected | Sought, status: int) -> None:
     """Not followed: the token stays with the host it belongs to."""
     error = classified(answer(status, location="https://elsewhere.example/"), expected)
 
@@ -158,26 +192,26 @@ def test_a_moved_api_is_for_good_and_says_why(expected: Expected, status: int) -
     assert "base_url" in str(error)
 
 
-@both
+@every
 @pytest.mark.parametrize("status", [100, 101, 199, 300, 302, 303, 304, 307, 0, 99, 600, 999])
-def test_a_status_that_proves_nothing_is_unsettled(expected: Expected, status: int) -> None:
+def test_a_status_that_proves_nothing_is_unsettled(expected: Expected | Sought, status: int) -> None:
     """302 and 303 are how some servers answer after the work."""
-    assert type(classified(answer(status, {"id": 4534}), expected)) is UNSETTLED[expected.kind]
+    assert type(classified(answer(status, {"id": 4534}), expected)) is unsettled(expected)
 
 
-@both
+@every
 @pytest.mark.parametrize("status", [500, 501, 502, 503, 504, 520, 524, 599])
 @pytest.mark.parametrize("body", [b"", b"<html><head><title>502 Bad Gateway</title>", {"msg": "x"}, {"id": 4534}])
-def test_a_5xx_is_unsettled_and_its_wait_is_kept(expected: Expected, status: int, body: Any) -> None:
+def test_a_5xx_is_unsettled_and_its_wait_is_kept(expected: Expected | Sought, status: int, body: Any) -> None:
     """A gateway can fail after the work was done."""
     error = classified(answer(status, body, retry_after="Tue, 19 Mar 2024 21:15:05 GMT"), expected)
 
-    assert type(error) is UNSETTLED[expected.kind]
+    assert type(error) is unsettled(expected)
     assert isinstance(error, AttemptError)
     assert error.retry_after_s == 30.0
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@every_kind
 @pytest.mark.parametrize(
     "failure",
     [
@@ -189,12 +223,12 @@ def test_a_5xx_is_unsettled_and_its_wait_is_kept(expected: Expected, status: int
     ],
     ids=lambda failure: type(failure).__name__,
 )
-def test_what_fails_before_the_first_byte_was_not_sent(kind: Kind, failure: Exception) -> None:
+def test_what_fails_before_the_first_byte_was_not_sent(kind: Kind | None, failure: Exception) -> None:
     """DNS, connect, TLS, pool."""
     assert type(classify_failure(kind, failure)) is NotSent
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@every_kind
 @pytest.mark.parametrize(
     "failure",
     [
@@ -219,7 +253,7 @@ def test_what_fails_before_the_first_byte_was_not_sent(kind: Kind, failure: Exce
     ],
     ids=lambda failure: type(failure).__name__,
 )
-def test_any_other_failure_may_have_been_sent(kind: Kind, failure: Exception) -> None:
+def test_any_other_failure_may_have_been_sent(kind: Kind | None, failure: Exception) -> None:
     """The unknown is never taken for the harmless."""
     assert type(classify_failure(kind, failure)) is UNSETTLED[kind]
 
@@ -238,9 +272,9 @@ def test_every_exception_of_httpx_is_classified_by_one_of_the_two_tests_above() 
     }
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@every_kind
 @pytest.mark.parametrize("failure", [httpx.ReadError("x"), ValueError("x"), TimeoutError()])
-def test_a_request_that_was_never_complete_was_not_sent(kind: Kind, failure: Exception) -> None:
+def test_a_request_that_was_never_complete_was_not_sent(kind: Kind | None, failure: Exception) -> None:
     """Whatever went wrong while it was put together."""
     assert type(classify_failure(kind, failure, began=False)) is NotSent
 
@@ -276,21 +310,25 @@ documents = st.recursive(
     body=st.binary(max_size=300) | documents,
     header=st.text(max_size=30),
     complete=st.booleans(),
-    expected=st.sampled_from([CREATE, UPDATE]),
+    expected=st.sampled_from([CREATE, UPDATE, SOUGHT]),
 )
-def test_any_answer_is_a_record_or_an_attempt_error(
-    *, status: int, body: bytes, header: str, complete: bool, expected: Expected
+def test_any_answer_is_a_record_a_listing_or_an_attempt_error(
+    *, status: int, body: bytes, header: str, complete: bool, expected: Expected | Sought
 ) -> None:
     """No bytes, no status and no header raise anything else."""
-    headers = httpx.Headers([(b"retry-after", header.encode()), (b"content-type", header.encode())])
+    names = (b"retry-after", b"content-type", b"date")
+    headers = httpx.Headers([(name, header.encode()) for name in names])
 
     outcome = classified(Answer(status, headers, body, complete), expected)
 
     if isinstance(outcome, Record):
         assert 200 <= status < 300
+    elif isinstance(outcome, Listing):
+        assert status in (200, 201)
+        assert complete
     else:
         assert len(outcome.seen.text) <= 200
         assert outcome.seen.text.isprintable()
         assert outcome.seen.status == status
-        if expected.kind is Kind.CREATE:
+        if expected is CREATE:
             assert not isinstance(outcome, NotSent | Unavailable)

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from oppsync_worker.contract.jobs import CreateOpportunity, UpdateOpportunity
 from oppsync_worker.crm.client import CrmClient
+from oppsync_worker.crm.sightings import Sought
 from oppsync_worker.crm.transport import QUERY_SECRET
 from oppsync_worker.errors import (
     AnswerLost,
@@ -28,6 +29,7 @@ from oppsync_worker.instances import InstanceSettings
 TOKEN = "0c4e1e26-7a0b-4b8e-9a53-0d4e7b6f1a2c"
 CREATE = CreateOpportunity(instance="acme", funnel_id=12, title="Maria Silva", crm_column=159, lead_id=8473)
 UPDATE = UpdateOpportunity(instance="acme", funnel_id=12, external_ref="order-1", value="5")
+SOUGHT = Sought("Maria Silva", None, None, 159, 8473, "m-1", "oppsync")
 
 
 def settings(**changes: Any) -> InstanceSettings:
@@ -75,6 +77,18 @@ async def test_a_create_is_the_documented_post() -> None:
         "apitoken": TOKEN,
         "content-length": str(len(request.content)),
     }
+
+
+async def test_a_create_tells_whether_its_marker_landed() -> None:
+    """In the field that this instance has for it."""
+    marked = settings(marker_field="M")
+
+    for fields, landed in (({"M": "m-1"}, True), ({}, False), (None, None)):
+        async with Crm(body={"id": 4534, "fields": fields}).client() as client:
+            record = await client.send(CREATE, marked, marker="m-1")
+            unmarked = await client.send(CREATE, settings(), marker="m-1")
+
+        assert (record.marker_landed, unmarked.marker_landed) == (landed, None)
 
 
 async def test_an_update_is_the_documented_put() -> None:
@@ -233,7 +247,7 @@ async def test_no_cookie_is_kept() -> None:
         await client.send(CREATE, settings(), marker=None)
         await client.send(CREATE, settings(), marker=None)
 
-        assert len(client._http.cookies.jar) == 0
+        assert len(client._exchange._http.cookies.jar) == 0
     assert "cookie" not in crm.requests[1].headers
 
 
@@ -286,13 +300,23 @@ DANGEROUS = f"{TOKEN} {LEAD['email']} {LEAD['whatsapp']} 187.34.47.12 Maria Silv
         f"<html><title>{DANGEROUS}</title>{LEAD}</html>".encode(),
         DANGEROUS.encode(),
         DANGEROUS.encode("utf-16"),
+        [
+            {"id": 4534, "title": "Maria Silva", "fields": {"oppsync": TOKEN, "CPF": LEAD["email"]}, "dataLead": LEAD},
+            {"id": 4535, "user": {"id": 1, "name": LEAD["firstname"]}, "createDate": LEAD["whatsapp"], "value": TOKEN},
+        ],
+        {"data": [{"id": 4534, "status": TOKEN, "lead_id": LEAD, "sequence": DANGEROUS}], "msg": DANGEROUS},
+        {"opportunities": [{"id": DANGEROUS, "dataLead": LEAD}]},
     ],
 )
-@pytest.mark.parametrize("job", [CREATE, UPDATE.model_copy(update={"title": "Maria Silva"})], ids=["create", "update"])
+@pytest.mark.parametrize(
+    "job",
+    [CREATE, UPDATE.model_copy(update={"title": "Maria Silva"}), SOUGHT],
+    ids=["create", "update", "look-up"],
+)
 async def test_no_answer_can_make_us_tell_secrets_or_personal_data(
     status: int, body: Any, job: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not in the record, not in the error, not in a log at any level.
+    """Not in the record, not in a listing, not in the error, not in a log at any level.
 
     A name inside a refusal is hidden if it is one of the job's own texts; any other name cannot be told from a word.
     """
@@ -300,7 +324,10 @@ async def test_no_answer_can_make_us_tell_secrets_or_personal_data(
 
     async with Crm(status, body, x_token=TOKEN, location=f"https://x.example/{TOKEN}").client() as client:
         try:
-            told: Any = await client.send(job, settings(auth="query"), marker=None, opportunity_id=4534)
+            if isinstance(job, Sought):
+                told: Any = await client.look_by_lead(settings(auth="query"), 8473, sought=job)
+            else:
+                told = await client.send(job, settings(auth="query"), marker=None, opportunity_id=4534)
         except AttemptError as error:
             told = (str(error), repr(error), error.args, error.seen, error.retry_after_s)
             if isinstance(error, Throttled):

@@ -1,8 +1,11 @@
 """One delivery, with a ledger and a CRM that record what they were asked."""
 
 import asyncio
+import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,7 +13,7 @@ import pytest
 from oppsync_worker.contract.jobs import CreateOpportunity, UpdateOpportunity
 from oppsync_worker.contract.states import Cause, State
 from oppsync_worker.contract.wire import kwargs_of
-from oppsync_worker.errors import AnswerLost, AttemptError, NotSent, Rejected, Seen, Throttled
+from oppsync_worker.errors import AnswerLost, AttemptError, NotSent, Rejected, Seen, Throttled, Unavailable
 from oppsync_worker.instances import InstanceSettings
 from oppsync_worker.ledger.begin import Answer, Go, Parked, Soon
 from oppsync_worker.ledger.connect import LedgerUnavailable
@@ -57,6 +60,7 @@ class Found:
 
     opportunity_id: int = 99
     kept: Mapping[str, Any] = field(default_factory=lambda: {"id": 99})
+    marker_landed: bool | None = None
 
 
 @dataclass
@@ -91,6 +95,7 @@ def runner(book: FakeBook, crm: FakeCrm, reporter: FakeReporter | None = None) -
         instances={"acme": ACME},
         reporter=reporter or FakeReporter(),  # type: ignore[arg-type]
         ttl_s=60,
+        lease_s=30.0,
         draw=lambda: 0.5,
     )
 
@@ -212,3 +217,56 @@ async def test_a_ledger_that_is_away_leaves_the_claim_to_its_lease(book: FakeBoo
     end: End = await runner(book, FakeCrm()).deliver(delivery(CREATE))
 
     assert end == Abandoned("away")
+
+
+async def test_a_worker_that_stood_still_sends_nothing() -> None:
+    """Others may have taken its job for lost, looked for its record and begun it anew."""
+    long_ago = time.monotonic() - 31
+    book, crm = FakeBook([Go(1, None, 0, 0, asked_at=long_ago)]), FakeCrm()
+
+    await runner(book, crm).deliver(delivery(CREATE))
+
+    assert crm.sent == []
+    assert [(one["to"], "beat" in one) for one in book.settled] == [("scheduled", False)]
+    assert "NotSent" in book.settled[0]["attempt"]
+
+
+async def test_what_newer_updates_have_written_is_left_out() -> None:
+    """Of a replayed update."""
+    update = UPDATE.model_copy(update={"value": Decimal("1.00"), "fields": {"A": "1", "B": "2"}})
+    book, crm = FakeBook([Go(1, 7, 0, 1, overwritten=("title", "fields.B"))]), FakeCrm()
+
+    await runner(book, crm).deliver(delivery(update))
+
+    assert crm.sent[0]["job"].document() == {"value": Decimal("1.00"), "fields": {"A": "1"}}
+    assert json.loads(book.settled[0]["wrote"]) == ["value", "fields.A"]
+
+
+@pytest.mark.parametrize(
+    ("error", "beat", "unsure"),
+    [(NotSent(SEEN), 0, None), (Unavailable(SEEN), 0, 1), (Rejected(SEEN), 1, None), (Throttled(SEEN), None, None)],
+)
+async def test_a_failed_update_says_what_it_may_have_done(
+    error: AttemptError, beat: int | None, unsure: int | None
+) -> None:
+    """To its instance, and to its record."""
+    book = FakeBook()
+
+    await runner(book, FakeCrm(error)).deliver(delivery(UPDATE))
+
+    (settled,) = book.settled
+    assert (settled.get("beat"), settled.get("unsure")) == (beat, unsure)
+    assert ("wrote" in settled) == (unsure is not None)
+
+
+@pytest.mark.parametrize(("landed", "told"), [(True, "lands"), (False, "lost"), (None, None)])
+async def test_what_became_of_the_marker_is_told(landed: bool | None, told: str | None) -> None:  # noqa: FBT001
+    """With the funnel; and a marker that was dropped is an alarm."""
+    book, reporter = FakeBook(), FakeReporter()
+
+    await runner(book, FakeCrm(Found(marker_landed=landed)), reporter).deliver(delivery(CREATE))
+
+    (settled,) = book.settled
+    assert (settled.get("marker"), settled.get("funnel")) == (told, 7 if told else None)
+    assert ("unmarked" in settled) == (landed is not True)
+    assert ("marker_lost" in reporter.told) == (landed is False)

@@ -65,6 +65,11 @@ def iso_utc(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def milliseconds(moment: datetime | None) -> int:
+    """A point in time as the ledger keeps it; 0 for none."""
+    return round(moment.timestamp() * 1000) if moment else 0
+
+
 def _not_blank(value: str) -> str:
     if not value.strip():
         raise ValueError("must not be empty")

@@ -5,7 +5,8 @@ those up by `instance`. The fields of the CRM's document keep SprintHub's own na
 (`POST /crmopportunity`, `PUT /crmopportunity/ID`); `expected_close_date` is spelt `expectedCloseDate` there.
 """
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from collections.abc import Iterable
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -19,6 +20,10 @@ Status = Literal["open", "gain", "lost"]
 
 Sequence = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 """The card's position in its column."""
+
+
+CUSTOM: Final = "fields."
+"""What stands before a custom field's name where plain and custom fields are named together."""
 
 
 class Job(BaseModel):
@@ -80,6 +85,24 @@ class Job(BaseModel):
         except ValidationError as error:
             raise InvalidJob(_problems(error)) from None
 
+    @property
+    def target(self) -> int | None:
+        """The opportunity that is changed, where the job itself names it."""
+        return None
+
+    def written(self) -> tuple[str, ...]:
+        """Names of the fields that SprintHub is sent, a custom field as `fields.<its name>`."""
+        given = self.document()
+        custom = given.pop("fields", {})
+        return (*given, *(CUSTOM + name for name in custom))
+
+    def without(self, names: Iterable[str]) -> Self:
+        """The same job, but for some of the fields that `written` names."""
+        left_out = set(names)
+        custom = {name: value for name, value in (self.fields or {}).items() if CUSTOM + name not in left_out}
+        plain = dict.fromkeys(left_out & set(self.DOCUMENT))
+        return self.model_copy(update={**plain, "fields": custom or None})
+
     def document(self) -> dict[str, Any]:
         """The fields of SprintHub's document that were given, under their attribute names."""
         return {name: value for name in self.DOCUMENT if (value := getattr(self, name)) is not None}
@@ -108,6 +131,11 @@ class UpdateOpportunity(Job):
     kind: ClassVar[Kind] = Kind.UPDATE
 
     opportunity_id: Id | None = None
+
+    @property
+    def target(self) -> int | None:
+        """The opportunity that is changed; None when only its `external_ref` is given."""
+        return self.opportunity_id
 
     @model_validator(mode="after")
     def _says_which_and_what(self) -> Self:

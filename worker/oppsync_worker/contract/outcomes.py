@@ -74,6 +74,29 @@ class Outcome:
         }
 
 
+def success(
+    *,
+    job_id: str,
+    kind: str,
+    instance: str,
+    opportunity_id: int,
+    attempts: int,
+    replays: int,
+    record: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The outcome of a job that succeeded, as `AsyncResult.get()` gives it; `record` is the whitelisted part of it."""
+    return {
+        "state": State.SUCCEEDED.value,
+        "job_id": job_id,
+        "kind": kind,
+        "instance": instance,
+        "opportunity_id": opportunity_id,
+        "attempts": attempts,
+        "replays": replays,
+        "record": dict(record),
+    }
+
+
 OUTCOME_FIELDS = (
     "state",
     "kind",

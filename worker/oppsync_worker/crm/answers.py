@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 from oppsync_worker.contract.fields import MAX_ID
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.names import Kind
+from oppsync_worker.crm.marks import Mark, mark_in
 
 Scalar = int | str
 
@@ -28,6 +29,9 @@ class Record:
 
     opportunity_id: int
     kept: dict[str, Scalar] = field(default_factory=dict)
+    marker_landed: bool | None = None
+    """Whether a create's answer shows our marker in its field. False: it was dropped, and the record could not be found
+    by it. None: no marker was sent, or the answer does not show what became of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +42,20 @@ class Expected:
     opportunity_id: int | None = None
     lead_id: int | None = None
     crm_column: int | None = None
+    marker: str | None = None
+    marker_field: str | None = None
 
     @classmethod
-    def of(cls, job: AnyJob, *, opportunity_id: int | None = None) -> Self:
+    def of(
+        cls,
+        job: AnyJob,
+        *,
+        opportunity_id: int | None = None,
+        marker: str | None = None,
+        marker_field: str | None = None,
+    ) -> Self:
         """The facts of one request."""
-        return cls(job.kind, opportunity_id, job.lead_id, job.crm_column)
+        return cls(job.kind, opportunity_id, job.lead_id, job.crm_column, marker, marker_field)
 
 
 class Unreadable(ValueError):
@@ -72,7 +85,7 @@ def read_record(document: Any, expected: Expected) -> Record:
             echo = shown.get(name)
             if sent is not None and echo is not None and integer(echo) != sent:
                 raise Unreadable(f"another {name} than was sent")
-        return Record(found, whitelisted(shown))
+        return Record(found, whitelisted(shown), _landed(shown, expected))
     if "error" in document and not isinstance(inner, dict):
         raise Unreadable("an error inside a success")
     if found and expected.opportunity_id and found != expected.opportunity_id:
@@ -81,6 +94,11 @@ def read_record(document: Any, expected: Expected) -> Record:
     if not opportunity_id:
         raise Unreadable("no id")
     return Record(opportunity_id, whitelisted(shown))
+
+
+def _landed(shown: Mapping[str, Any], expected: Expected) -> bool | None:
+    mark = mark_in(shown.get("fields"), marker_field=expected.marker_field, marker=expected.marker)
+    return None if mark is Mark.UNKNOWN else mark is Mark.OURS
 
 
 def whitelisted(shown: Mapping[str, Any]) -> dict[str, Scalar]:

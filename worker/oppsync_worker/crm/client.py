@@ -7,49 +7,29 @@ error's class alone. Every error but a cancellation leaves here as an `AttemptEr
 It logs nothing. httpx would log every URL at INFO; the token is never part of the URL that httpx sees (`transport`).
 """
 
-import asyncio
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib import metadata
-from typing import NoReturn, Self
+from functools import partial
+from typing import Self
 
 import httpx
 
 from oppsync_worker.contract.jobs import AnyJob, UpdateOpportunity
+from oppsync_worker.crm import lookups
 from oppsync_worker.crm.answers import Expected, Record
-from oppsync_worker.crm.body import Answer, read_answer
-from oppsync_worker.crm.classify import classify_answer, classify_failure
+from oppsync_worker.crm.body import MAX_ANSWER_BYTES
+from oppsync_worker.crm.classify import classify_answer, classify_listing
 from oppsync_worker.crm.endpoint import Endpoint
+from oppsync_worker.crm.exchange import Ask, Exchange
+from oppsync_worker.crm.listings import Listing
 from oppsync_worker.crm.payloads import opportunity_body
-from oppsync_worker.crm.transport import AiohttpTransport
-from oppsync_worker.errors import NotSent, Seen
+from oppsync_worker.crm.sightings import Sought
 from oppsync_worker.instances import InstanceSettings
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-class _NoCookies(httpx.Cookies):
-    """Keeps none: all instances share the client, so nothing of one answer may reach another request.
-
-    It also saves a tenth of a call's CPU: httpx rebuilds every request and answer for the standard library's cookie
-    jar, whether or not a cookie came.
-    """
-
-    def extract_cookies(self, response: httpx.Response) -> None:
-        """Take nothing."""
-
-
-class _CookielessClient(httpx.AsyncClient):
-    @property
-    def cookies(self) -> httpx.Cookies:
-        return _NoCookies()
-
-    @cookies.setter
-    def cookies(self, _: object) -> NoReturn:
-        raise TypeError("this client keeps no cookies")
 
 
 class CrmClient:
@@ -67,19 +47,12 @@ class CrmClient:
         Args:
             transport: for tests; another transport may break the promise of `NotSent` (see `transport`).
             ssl_context: the authorities to trust, if not the default ones.
-            now: the time, for a `Retry-After` that is a date.
+            now: the time, for a `Retry-After` that is a date, and to compare the CRM's clock with.
         """
-        self._http = _CookielessClient(
-            transport=transport or AiohttpTransport(ssl_context=ssl_context),
-            trust_env=False,
-            follow_redirects=False,
-        )
-        self._user_agent = f"opportunity-sync/{metadata.version('opportunity-sync')}"
-        self._now = now
-        self._endpoints: dict[str, Endpoint] = {}
+        self._exchange = Exchange(transport=transport, ssl_context=ssl_context, now=now)
 
     async def __aenter__(self) -> Self:
-        await self._http.__aenter__()
+        await self._exchange.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -87,7 +60,7 @@ class CrmClient:
 
     async def aclose(self) -> None:
         """Close every connection; safe to call twice."""
-        await self._http.aclose()
+        await self._exchange.aclose()
 
     async def send(
         self,
@@ -112,38 +85,51 @@ class CrmClient:
         target = None
         if isinstance(job, UpdateOpportunity) and (target := opportunity_id or job.opportunity_id) is None:
             raise ValueError("an update needs the id of its opportunity")
-        expected = Expected.of(job, opportunity_id=target)
-        secrets = _words_of(job)
-        request: httpx.Request | None = None
-        try:
-            endpoint = self._endpoint(settings)
-            secrets += endpoint.secrets
-            request = endpoint.request(
+        expected = Expected.of(job, opportunity_id=target, marker=marker, marker_field=settings.marker_field)
+
+        def make(endpoint: Endpoint) -> httpx.Request:
+            return endpoint.request(
                 "POST" if target is None else "PUT",
                 "/crmopportunity" if target is None else f"/crmopportunity/{target}",
                 query={"id": job.funnel_id},
                 body=opportunity_body(job, settings, marker=marker),
             )
-            answer = await self._call(request, deadline_seconds=settings.call_seconds)
-        except Exception as error:  # noqa: BLE001 - classified, every one
-            failure = classify_failure(job.kind, error, began=request is not None, secrets=secrets)
-        else:
-            return classify_answer(answer, expected=expected, now=self._now(), secrets=secrets)
-        # Raised out here, so that it does not drag along (`__context__`) an error whose text nobody has redacted.
-        raise failure
 
-    async def _call(self, request: httpx.Request, *, deadline_seconds: float) -> Answer:
-        """Send one request and read its answer within a deadline over all of it, which httpx itself does not have."""
-        if self._http.is_closed:
-            raise NotSent(Seen(None, "the client is closed"))
-        async with asyncio.timeout(deadline_seconds):
-            return await read_answer(await self._http.send(request, stream=True, auth=None))
+        read = partial(classify_answer, expected=expected)
+        words = _words_of(job)
+        return await self._exchange.ask(settings, make, read, kind=job.kind, words=words, max_bytes=MAX_ANSWER_BYTES)
 
-    def _endpoint(self, settings: InstanceSettings) -> Endpoint:
-        endpoint = self._endpoints.get(settings.name)
-        if endpoint is None or endpoint.settings is not settings:
-            endpoint = self._endpoints[settings.name] = Endpoint(settings, user_agent=self._user_agent)
-        return endpoint
+    async def look_by_lead(self, settings: InstanceSettings, lead_id: int, *, sought: Sought) -> Listing:
+        """List a lead's records: `GET /listopportunitysleadcomplete/LEAD_ID`.
+
+        Raises:
+            AttemptError: nothing is known then; least of all does `Rejected` say that there are none.
+        """
+        return await self._look(settings, partial(lookups.by_lead, lead_id=lead_id), sought=sought, page=None)
+
+    async def look_by_column(
+        self, settings: InstanceSettings, *, funnel_id: int, column_id: int, page: int, archived: bool, sought: Sought
+    ) -> Listing:
+        """List one page of a column's records: `POST /crm/opportunities/FUNNEL`.
+
+        Args:
+            settings: where and how.
+            funnel_id: the column's funnel.
+            column_id: which column.
+            page: counted from 0; another one may follow a listing that is not `whole`.
+            archived: True lists the archived records, and no others.
+            sought: what every record is compared with.
+
+        Raises:
+            AttemptError: nothing is known then.
+        """
+        make = partial(lookups.by_column, funnel_id=funnel_id, column_id=column_id, page=page, archived=archived)
+        return await self._look(settings, make, sought=sought, page=page)
+
+    async def _look(self, settings: InstanceSettings, make: Ask, *, sought: Sought, page: int | None) -> Listing:
+        read = partial(classify_listing, sought=sought, page=page)
+        words, most = (sought.title,), lookups.MAX_LIST_BYTES
+        return await self._exchange.ask(settings, make, read, kind=None, words=words, max_bytes=most)
 
 
 def _words_of(job: AnyJob) -> tuple[str, ...]:

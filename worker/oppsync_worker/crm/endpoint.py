@@ -1,6 +1,8 @@
 """What is the same for every call to one instance: address, headers, time limits. Built once per `InstanceSettings`."""
 
+from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote
 
@@ -52,21 +54,27 @@ class Endpoint:
             headers += [("Authorization", f"Bearer {bearer}"), ("apitoken", token)]
         self._headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers]
 
-    def request(self, method: str, path: str, *, query: dict[str, int], body: bytes) -> httpx.Request:
+    def request(
+        self, method: str, path: str, *, query: Mapping[str, int] = MappingProxyType({}), body: bytes | None = None
+    ) -> httpx.Request:
         """One request, complete: with `stream` httpx adds no header of its own, so nothing is computed twice.
 
         Args:
-            method: `POST` or `PUT`.
+            method: `GET`, `POST` or `PUT`.
             path: below the base URL, with a leading slash.
             query: besides `i`, the instance, which is always sent.
-            body: JSON as UTF-8.
+            body: JSON as UTF-8; None with a `GET`, which says nothing of a body then.
         """
         # Numbers, and a name of letters, digits, dots, dashes and underscores: nothing to escape.
         parameters = "".join(f"{name}={value}&" for name, value in query.items())
         url = f"{self._base}{path}?{parameters}i={self.settings.name}"
-        headers = [*self._headers, (b"Content-Length", str(len(body)).encode("ascii"))]
+        length = [] if body is None else [(b"Content-Length", str(len(body)).encode("ascii"))]
         return httpx.Request(
-            method, _parsed(url), headers=headers, stream=httpx.ByteStream(body), extensions=self._extensions
+            method,
+            _parsed(url),
+            headers=[*self._headers, *length],
+            stream=httpx.ByteStream(body or b""),
+            extensions=self._extensions,
         )
 
 

@@ -4,9 +4,10 @@ No integration has ever seen SprintHub send one, but a gateway in front of it ma
 """
 
 import re
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Final
+
+from oppsync_worker.crm.http_date import read_http_date
 
 MAX_RETRY_AFTER_SECONDS: Final = 86_400.0
 """Longer requests are cut to a day: whoever asks for more has made a mistake, and a day is noticed by then."""
@@ -22,10 +23,8 @@ def retry_after_seconds(header: str | None, *, now: datetime) -> float | None:
     if _SECONDS.fullmatch(text):
         seconds = float(text)
     else:
-        try:
-            moment = parsedate_to_datetime(text)
-            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            seconds = (moment - now).total_seconds()
-        except (ValueError, TypeError, IndexError, OverflowError):
+        moment = read_http_date(text)
+        if moment is None:
             return None
+        seconds = (moment - now).total_seconds()
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)

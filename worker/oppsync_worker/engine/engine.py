@@ -3,7 +3,7 @@
 import logging
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from redis import Redis
@@ -43,6 +43,8 @@ class Engine:
         self.concurrency = concurrency
         """Most claims at once; the pool sets it to its own limit, which the command line may have changed."""
         self.runner: Runner | None = None
+        self.stoppers: list[Callable[[], None]] = []
+        """Called on the asyncio thread when the worker is to begin nothing more."""
         self.reporter = reporter
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._redis = Redis.from_url(redis_url, retry=Retry(NoBackoff(), 1), **connection_options())
@@ -60,6 +62,11 @@ class Engine:
         for one in claimed:
             self.hands.take(one.tag)
         return claimed
+
+    def stop(self) -> None:
+        """Begin nothing more; what was sent goes on to its end. Called on the asyncio thread."""
+        for stop in self.stoppers:
+            stop()
 
     def room(self) -> int:
         """How many more claims this process may hold."""

@@ -2,7 +2,8 @@
 
     renew      leases of the claims in hand, three times per lease
     restore    claims of workers that fell silent
-    promote    due jobs and free slots, ten times a second or when the ledger says there is something to do
+    promote    due jobs and free slots, ten times a second or when the ledger says there is something to do; it also
+               hands out look-ups for creates in doubt, which are done here
     announce   what this worker knows of its instances
     present    a sign of life, for `oppsync health` and `oppsync status`
 
@@ -22,8 +23,10 @@ from oppsync_worker.contract.states import Cause
 from oppsync_worker.engine.hands import Hands
 from oppsync_worker.ledger import claims, presence
 from oppsync_worker.ledger.connect import explain
+from oppsync_worker.ledger.promoting import promote, promoted
 from oppsync_worker.ledger.scripts import Call, run_async, run_many_async
 from oppsync_worker.limits.budget import HORIZON_MS
+from oppsync_worker.runner.reconciler import Reconciler
 from oppsync_worker.runner.reports import Reporter
 
 logger = logging.getLogger(__name__)
@@ -33,6 +36,12 @@ PROMOTE_PAUSE_S: Final = 0.1
 ANNOUNCE_PAUSE_S: Final = 15.0
 RESTORE_MOST: Final = 200
 STOP_ROUNDS: Final = 10
+
+LOOKS_AT_ONCE: Final = 8
+"""Look-ups of one worker process in flight; each is one request, at a slot of its instance's budget."""
+
+LOOKS_PATIENCE_S: Final = 10.0
+"""How long a stop waits for look-ups; one that is left is done again by somebody else."""
 
 Chore = Callable[[], Awaitable[float]]
 """Does its work once; gives the seconds until the next time."""
@@ -52,7 +61,10 @@ class Housekeeping:
         max_crashes: int,
         ttl_s: int,
         announcements: list[Call],
+        reconciler: Reconciler,
+        look_ms: int,
     ) -> None:
+        """`look_ms`: after this, a look-up of which nothing was heard is somebody else's."""
         self._redis = redis
         self._hands = hands
         self._name = name
@@ -61,8 +73,15 @@ class Housekeeping:
         self._max_crashes = max_crashes
         self._ttl_s = ttl_s
         self._announcements = announcements
+        self._reconciler = reconciler
+        self._look_ms = look_ms
+        self._looks: set[asyncio.Task[None]] = set()
         self._patient_until: float | None = None
-        self._closing = False
+        self._stopping = self._closing = False
+
+    def stop(self) -> None:
+        """Take on no more look-ups; everything else goes on until the end."""
+        self._stopping = True
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -72,8 +91,10 @@ class Housekeeping:
         try:
             yield
         finally:
-            self._closing = True
-            pending = set(tasks)
+            self._closing = self._stopping = True
+            if self._looks:
+                await asyncio.wait(self._looks, timeout=LOOKS_PATIENCE_S)
+            pending = {*tasks, *self._looks}
             for _ in range(STOP_ROUNDS):
                 if not pending:
                     break
@@ -127,8 +148,19 @@ class Housekeeping:
         return 0.05 if restored + doubted + len(buried) == RESTORE_MOST else self._lease_ms / 3000
 
     async def _promote(self) -> float:
-        wake_ms = int((await run_async(self._redis, Call("promote", (PROMOTE_MOST, HORIZON_MS))))[3])
-        return min(max(wake_ms / 1000, 0.005), PROMOTE_PAUSE_S)
+        call = promote(
+            most=PROMOTE_MOST,
+            horizon_ms=HORIZON_MS,
+            ttl_s=self._ttl_s,
+            takes=0 if self._stopping else LOOKS_AT_ONCE - len(self._looks),
+            look_ms=self._look_ms,
+        )
+        done = promoted(await run_async(self._redis, call))
+        for look in done.looks:
+            task = asyncio.create_task(self._reconciler.look(look))
+            self._looks.add(task)
+            task.add_done_callback(self._looks.discard)
+        return min(max(done.wake_ms / 1000, 0.005), PROMOTE_PAUSE_S)
 
     async def _announce(self) -> float:
         for start in range(0, len(self._announcements), 500):

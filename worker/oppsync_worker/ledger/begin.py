@@ -1,9 +1,12 @@
 """Asking to send: the one decision that prevents duplicates (`lua/begin.lua`)."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
-from oppsync_worker.contract.jobs import AnyJob, UpdateOpportunity
+from oppsync_worker.contract.fields import milliseconds
+from oppsync_worker.contract.jobs import AnyJob
+from oppsync_worker.contract.names import Kind
 from oppsync_worker.contract.states import State
 from oppsync_worker.ledger.ends import Hand
 from oppsync_worker.ledger.scripts import Call
@@ -19,6 +22,10 @@ class Go:
     replays: int
     trying_ms: int = 0
     """Since the first attempt: what the retry policy's time is counted from; a job may wait long for its turn."""
+    overwritten: tuple[str, ...] = ()
+    """Fields of a replayed update (see `Job.written`) that newer updates have written since: not to be sent."""
+    asked_at: float = math.inf
+    """When this process asked, on its monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +58,12 @@ def begin(hand: Hand, job: AnyJob, *, horizon_ms: int) -> Call:
             job.lane.value,
             job.idempotency_key or "",
             job.external_ref or "",
-            (job.opportunity_id or "") if isinstance(job, UpdateOpportunity) else "",
-            int(job.not_before.timestamp() * 1000) if job.not_before else 0,
-            int(job.deadline.timestamp() * 1000) if job.deadline else 0,
+            job.target or "",
+            milliseconds(job.not_before),
+            milliseconds(job.deadline),
             horizon_ms,
             hand.ttl_s,
+            *(job.written() if job.kind is Kind.UPDATE else ()),
         ),
     )
 
@@ -65,13 +73,16 @@ def begun(answer: Any) -> Answer:
     verdict = answer[0].decode()
     if verdict == "go":
         known = answer[2].decode()
-        return Go(int(answer[1]), int(known) if known else None, int(answer[3]), int(answer[4]), int(answer[5]))
+        age_ms, replays, trying_ms = (int(figure) for figure in answer[3:6])
+        names = tuple(name.decode() for name in answer[6])
+        return Go(int(answer[1]), int(known) if known else None, age_ms, replays, trying_ms, names)
     if verdict == "soon":
         return Soon(int(answer[1]))
-    if verdict == "settled":
-        return Parked(State(answer[1].decode()), "copy")
-    if verdict == "twin":
-        return Parked(State.DISCARDED, "twin")
-    if verdict == "lost":
-        return Parked(State.UNKNOWN, "lost")
-    return Parked(State(verdict), verdict)
+    # Nothing to send: what becomes of the message, and the word that says why.
+    parked = {
+        "settled": (State(answer[1].decode()) if verdict == "settled" else State.UNKNOWN, "copy"),
+        "twin": (State.DISCARDED, "twin"),
+        "superseded": (State.DISCARDED, "superseded"),
+        "lost": (State.UNKNOWN, "lost"),
+    }
+    return Parked(*parked[verdict]) if verdict in parked else Parked(State(verdict), verdict)

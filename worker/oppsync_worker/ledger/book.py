@@ -6,6 +6,8 @@ script finds a stale claim and changes nothing that it should not.
 
 import asyncio
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from redis.asyncio import ConnectionPool, Redis
@@ -16,7 +18,7 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.states import State
 from oppsync_worker.ledger import begin as beginning
-from oppsync_worker.ledger import claims, ends
+from oppsync_worker.ledger import claims, ends, keys
 from oppsync_worker.ledger.connect import LedgerUnavailable, connection_options, explain
 from oppsync_worker.ledger.scripts import Call, run_async, run_many_async
 
@@ -54,7 +56,9 @@ class Book:
         Raises:
             LedgerUnavailable: Redis did not answer in time; nothing was sent, and nothing may be.
         """
-        return beginning.begun(await self.surely(beginning.begin(hand, job, horizon_ms=horizon_ms)))
+        answer, asked_at = await self._surely(beginning.begin(hand, job, horizon_ms=horizon_ms), self._patience_s)
+        begun = beginning.begun(answer)
+        return replace(begun, asked_at=asked_at) if isinstance(begun, beginning.Go) else begun
 
     async def settle(self, call: Call) -> State | None:
         """Write an end of an attempt; None when the claim was stale and nothing changed.
@@ -63,6 +67,18 @@ class Book:
             LedgerUnavailable: Redis did not take it in time.
         """
         return ends.ended(await self.surely(call, patience_s=END_PATIENCE_S))
+
+    async def owners(self, instance: str, opportunity_ids: Sequence[int]) -> dict[int, str]:
+        """Which of an instance's records are known to be some job's: those that bear no marker.
+
+        Raises:
+            LedgerUnavailable: Redis did not answer.
+        """
+        try:
+            found = await self.redis.mget([keys.made(instance, one) for one in opportunity_ids])
+        except RedisError as error:
+            raise LedgerUnavailable(explain(error)) from error
+        return {one: _text(job) for one, job in zip(opportunity_ids, found, strict=True) if job}
 
     async def release(self, tag: str) -> None:
         """Hand a claim back unsent. Should Redis be away, the lease runs out and does the same."""
@@ -73,13 +89,19 @@ class Book:
 
     async def surely(self, call: Call, *, patience_s: float | None = None) -> Any:
         """Run a script, again and again while Redis is away; every script is safe to repeat."""
+        answer, _ = await self._surely(call, patience_s or self._patience_s)
+        return answer
+
+    async def _surely(self, call: Call, patience_s: float) -> tuple[Any, float]:
+        """The answer, and when (monotonic) it was asked for in vain no more."""
         started, pause = time.monotonic(), FIRST_PAUSE_S
         while True:
+            asked_at = time.monotonic()
             try:
-                return await self._once(call)
+                return await self._once(call), asked_at
             except RedisError as error:
                 ours = isinstance(error, ResponseError | NoPermissionError) and "illegal transition" in str(error)
-                if ours or time.monotonic() - started > (patience_s or self._patience_s):
+                if ours or time.monotonic() - started > patience_s:
                     raise LedgerUnavailable(str(error) if ours else explain(error)) from error
             await asyncio.sleep(pause)
             pause = min(pause * 2, MOST_PAUSE_S)
@@ -114,3 +136,7 @@ class Book:
         """Close the connections."""
         await self.redis.aclose()
         await self._pool.aclose()
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value

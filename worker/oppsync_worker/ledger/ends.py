@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from oppsync_worker.contract.states import Cause, State
 from oppsync_worker.ledger.scripts import Argument, Call
@@ -43,6 +43,43 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Effects:
+    """What a request did besides: to its instance, and to the record that it changes."""
+
+    answers: bool | None = None
+    """Whether the instance works: what opens and closes its breaker. None when the request does not tell."""
+    wrote: tuple[str, ...] = ()
+    """Fields (see `Job.written`) that it wrote or may have written: an older update must not be replayed over them."""
+    unsure: bool = False
+    """SprintHub may still carry it out: the record's next update waits for a while."""
+
+    def given(self) -> "dict[str, Argument | None]":
+        """As the scripts want it."""
+        return {
+            "beat": None if self.answers is None else int(self.answers),
+            "wrote": json.dumps(self.wrote) if self.wrote else None,
+            "unsure": 1 if self.unsure else None,
+        }
+
+
+NOTHING: Final = Effects()
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """What a create's own answer shows of its marker; `lands` is None when it shows nothing."""
+
+    funnel_id: int
+    lands: bool | None
+
+    def given(self) -> "dict[str, Argument | None]":
+        """As the scripts want it."""
+        if self.lands is None:
+            return {}
+        return {"funnel": self.funnel_id, "marker": "lands" if self.lands else "lost"}
+
+
+@dataclass(frozen=True, slots=True)
 class Hand:
     """Who settles: the claim's tag and the job it is for, with how long (seconds) its outcome is to be kept."""
 
@@ -51,26 +88,47 @@ class Hand:
     ttl_s: int
 
 
-def _settle(hand: Hand, to: State, given: Mapping[str, Argument | None]) -> Call:
-    pairs = [part for name, value in given.items() if value is not None for part in (name, value)]
+def arguments(given: Mapping[str, Argument | None]) -> list[Argument]:
+    """Names and values in turns, without what is not known."""
+    return [part for name, value in given.items() if value is not None for part in (name, value)]
+
+
+def result_json(result: Mapping[str, Any]) -> str:
+    """An outcome as Celery's result backend keeps it."""
+    return json.dumps(result, ensure_ascii=False, separators=(",", ":"))
+
+
+def _settle(hand: Hand, to: State, given: Mapping[str, Argument | None], effects: Effects = NOTHING) -> Call:
+    pairs = arguments({**given, **effects.given()})
     return Call("settle", (hand.tag, hand.job_id, to.value, hand.ttl_s, *pairs))
 
 
-def succeed(hand: Hand, *, opportunity_id: int, result: Mapping[str, Any]) -> Call:
-    """The CRM has it: the outcome is written as Celery's result, updates that waited for the record go on."""
-    return _settle(
-        hand,
-        State.SUCCEEDED,
-        {"opportunity_id": opportunity_id, "result": json.dumps(result, ensure_ascii=False, separators=(",", ":"))},
-    )
+def succeed(
+    hand: Hand,
+    *,
+    opportunity_id: int,
+    result: Mapping[str, Any],
+    effects: Effects = NOTHING,
+    marker: Marker | None = None,
+) -> Call:
+    """The CRM has it: the outcome is written as Celery's result, updates that waited for the record go on.
+
+    `marker` is given for creates only. A record that bears none is remembered as this job's, so that no other job takes
+    it for its own.
+    """
+    given: dict[str, Argument | None] = {"opportunity_id": opportunity_id, "result": result_json(result)}
+    if marker is not None:
+        given |= {**marker.given(), "unmarked": None if marker.lands else 1}
+    return _settle(hand, State.SUCCEEDED, given, effects)
 
 
-def reschedule(hand: Hand, *, delay_ms: int, attempt: Attempt) -> Call:
+def reschedule(hand: Hand, *, delay_ms: int, attempt: Attempt, effects: Effects = NOTHING) -> Call:
     """Try again in `delay_ms`, counted on Redis' clock."""
     return _settle(
         hand,
         State.SCHEDULED,
         {"delay": delay_ms, "attempt": attempt.as_json(), "cause": attempt.error, "detail": attempt.message},
+        effects,
     )
 
 
@@ -131,6 +189,7 @@ def bury(
     attempt: Attempt | None = None,
     kind: str | None = None,
     instance: str | None = None,
+    effects: Effects = NOTHING,
 ) -> Call:
     """Move the job to the dead letters; its whole message goes along."""
     return _settle(
@@ -144,15 +203,17 @@ def bury(
             "kind": kind,
             "instance": instance,
         },
+        effects,
     )
 
 
-def doubt(hand: Hand, *, attempt: Attempt) -> Call:
+def doubt(hand: Hand, *, attempt: Attempt, effects: Effects = NOTHING) -> Call:
     """A create was sent and its answer is unknown: parked, never re-sent blindly."""
     return _settle(
         hand,
         State.IN_DOUBT,
         {"attempt": attempt.as_json(), "cause": "answer_lost", "detail": attempt.message},
+        effects,
     )
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from oppsync_worker.contract.fields import milliseconds
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.wire import encode
 from oppsync_worker.ledger.scripts import Call
@@ -22,7 +23,9 @@ def enqueue(job: AnyJob) -> Call:
             job.lane.value,
             job.idempotency_key or "",
             job.external_ref or "",
-            int(job.not_before.timestamp() * 1000) if job.not_before else 0,
+            job.target or "",
+            milliseconds(job.not_before),
+            milliseconds(job.deadline),
             encode(job),
         ),
     )

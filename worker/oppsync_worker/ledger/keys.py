@@ -55,3 +55,8 @@ def references(instance: str) -> str:
 def bell(queue: str) -> str:
     """List of at most one element: rung when a queue gets work, so that idle workers wake without touching a job."""
     return f"{PREFIX}bell:{queue}"
+
+
+def made(instance: str, opportunity_id: int) -> str:
+    """String: the job that made a record which bears no marker; kept as long as that job's outcome."""
+    return f"{PREFIX}made:{instance}:{opportunity_id}"

@@ -1,26 +1,64 @@
 """What a person may do to jobs and instances. Each verb is one script, and refuses a job that has moved on."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from redis import Redis
 
 from oppsync_worker.contract.states import State
 from oppsync_worker.ledger import keys
-from oppsync_worker.ledger.scripts import Call
+from oppsync_worker.ledger.ends import result_json
+from oppsync_worker.ledger.scripts import Argument, Call
 
 
-def replay(job_id: str, *, by: str, message: str | None = None) -> Call:
+def replay(job_id: str, *, by: str, message: str | None = None, writes: Iterable[str] = ()) -> Call:
     """Send a dead letter back: attempt 1, one more replay, same id, the outcome of before forgotten.
 
-    `message` replaces the job's message, where the job itself was mended. Answers with the state it was in: `dead` when
-    it was replayed, `unreadable` for raw bytes that never were a job, `unknown`, or the state that forbids it.
+    `message` replaces the job's message, where the job itself was mended; `writes` are the fields that an update sets
+    (`Job.written`). Answers with the state it was in: `dead` when it was replayed; `unreadable` for raw bytes that were
+    never a job; `superseded` when newer updates of the record have written all of its fields; `unknown`; or the state
+    that forbids it.
     """
-    return Call("replay", (job_id, message or "", by))
+    return Call("replay", (job_id, message or "", by, *writes))
+
+
+def adopt(
+    job_id: str, *, opportunity_id: int, result: Mapping[str, Any], by: str, ttl_s: int, though_taken: bool = False
+) -> Call:
+    """A person says which record a create in doubt has made; `result` is its outcome from now on.
+
+    `though_taken` adopts a record that another job has already.
+    """
+    return Call("adopt", (job_id, opportunity_id, result_json(result), by, ttl_s, 1 if though_taken else 0))
+
+
+def adopted(answer: Any) -> tuple[str, str | None]:
+    """The state the job was in (`in_doubt`: it was adopted), or `taken` and the job that has the record."""
+    words = [part.decode() for part in answer]
+    return words[0], (words[1] if len(words) > 1 else None)
+
+
+def resend(job_id: str, *, by: str) -> Call:
+    """A person says that a create in doubt has made no record: it goes again. Answers with the state it was in."""
+    return Call("resend", (job_id, by))
+
+
+def inquire(job_id: str, *, by: str) -> Call:
+    """Look into a doubt anew, at once. Answers with the state the job is in."""
+    return Call("inquire", (job_id, by))
 
 
 def discard(job_id: str, *, state: State, by: str, ttl_s: int) -> Call:
     """Drop a job that is in `state`. Answers with the state it was in."""
     return Call("discard", (job_id, state.value, by, ttl_s))
+
+
+def tell(instance: str, *, fingerprint: str, facts: Mapping[str, Argument]) -> Call:
+    """What a worker knows of an instance, told to all: its budget and its choices (see `limits.budget`).
+
+    Answers 1 when jobs that were held for want of this knowledge are now on their way.
+    """
+    return Call("instance", (instance, fingerprint, *(part for pair in facts.items() for part in pair)))
 
 
 def hold(instance: str, *, cause: str, note: str) -> Call:

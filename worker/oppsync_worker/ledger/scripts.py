@@ -5,16 +5,19 @@ and gets the text. Both runners share `Call`, so a caller is written once.
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
 
 import redis
 import redis.asyncio
 from redis.exceptions import NoScriptError
 
 Argument = str | int | float | bytes
+
+_INCLUDE: Final = "-- #include "
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +38,18 @@ class Call:
 
 @cache
 def load(name: str) -> Script:
-    """Read a script and put in the files that its `-- #include` lines name."""
-    folder = files(__package__) / "lua"
-    lines: list[str] = []
-    for line in (folder / f"{name}.lua").read_text("utf-8").splitlines():
-        if line.startswith("-- #include "):
-            included = line.removeprefix("-- #include ").strip()
-            lines.append((folder / f"{included}.lua").read_text("utf-8"))
-        else:
-            lines.append(line)
-    text = "\n".join(lines)
+    """Read a script and put in the files that its `-- #include` lines name, each of them once."""
+    text = "\n".join(_lines(name, set()))
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def _lines(name: str, included: set[str]) -> Iterator[str]:
+    for line in (files(__package__) / "lua" / f"{name}.lua").read_text("utf-8").splitlines():
+        if not line.startswith(_INCLUDE):
+            yield line
+        elif (other := line.removeprefix(_INCLUDE).strip()) not in included:
+            included.add(other)
+            yield from _lines(other, included)
 
 
 def run(client: "redis.Redis", call: Call) -> Any:

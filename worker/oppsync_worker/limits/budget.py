@@ -3,7 +3,8 @@
 from typing import Final
 
 from oppsync_worker.instances import InstanceSettings
-from oppsync_worker.ledger.scripts import Call
+from oppsync_worker.ledger.operating import tell
+from oppsync_worker.ledger.scripts import Argument, Call
 
 HORIZON_MS: Final = 250
 """How far ahead a slot may be reserved. A job whose slot is farther off waits in the ledger, not in a worker."""
@@ -17,15 +18,17 @@ def announce(instance: InstanceSettings, *, fingerprint: str) -> Call:
 
     Answers 1 when jobs that were held for want of this knowledge are now on their way.
     """
-    budget = instance.budget
-    return Call(
-        "instance",
-        (
-            instance.name,
-            budget.requests,
-            int(budget.window_seconds * 1000),
-            budget.concurrency,
-            int(instance.call_seconds * 1000) + MARGIN_MS,
-            fingerprint,
-        ),
-    )
+    budget, reconcile, breaker, order = instance.budget, instance.reconcile, instance.breaker, instance.order
+    facts: dict[str, Argument] = {
+        "requests": budget.requests,
+        "window_ms": int(budget.window_seconds * 1000),
+        "concurrency": budget.concurrency,
+        "call_ms": int(instance.call_seconds * 1000) + MARGIN_MS,
+        "probe_ms": int(reconcile.probe_after_seconds[0] * 1000) if reconcile.enabled else -1,
+        "breaker_failures": breaker.failures,
+        "open_ms": int(breaker.open_seconds * 1000),
+        "max_open_ms": int(breaker.max_open_seconds * 1000),
+        "after_dead": order.after_dead,
+        "settle_ms": int(order.settle_seconds * 1000),
+    }
+    return tell(instance.name, fingerprint=fingerprint, facts=facts)

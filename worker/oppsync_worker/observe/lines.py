@@ -28,14 +28,29 @@ EVENTS: Final[Mapping[str, str]] = MappingProxyType(
         "cool_down": "An instance was throttled and pauses on every worker; ends by itself.",
         "held": "An instance is on hold; somebody must lift it.",
         "unheld": "The hold of an instance was lifted.",
-        "reconciled": "An in-doubt create was looked up in the CRM; the verdict says what was found.",
+        "reconciled": "An in-doubt create was looked for in the CRM; says what was seen, and what follows from it.",
+        "undecided": "Looking for an in-doubt create is over and has not settled it: a person decides.",
+        "marker_lost": "SprintHub did not keep a create's marker: the instance's marker_field does not exist there.",
+        "strays": "The sweep has found jobs in no place, or places without a job; the figures must stay 0.",
         "quarantined": "A queue element that is not a message was put aside, with its raw bytes.",
         "retired": "Terminal jobs were removed after their time.",
     }
 )
 """Every event that may stand in a line, with its meaning."""
 
-LOUD: Final = frozenset({"observer_failed", "ledger_unavailable", "restored", "stale_claim", "held", "quarantined"})
+LOUD: Final = frozenset(
+    {
+        "observer_failed",
+        "ledger_unavailable",
+        "restored",
+        "stale_claim",
+        "held",
+        "quarantined",
+        "undecided",
+        "marker_lost",
+        "strays",
+    }
+)
 """Events that `Observer.notice` logs as a warning, since a person may have to do something."""
 
 LOUD_VERDICTS: Final = frozenset({"hold", "in_doubt", "bury"})

@@ -22,6 +22,9 @@ class Reports(Protocol):
     def dead_letter(self, line: AttemptLine, *, detail: str) -> None:
         """A job was buried."""
 
+    def alarm(self, event: str, *, job_id: str | None, instance: str | None, detail: str) -> None:
+        """A person must look into something; `event` is registered, `detail` one redacted line."""
+
     def unexpected(
         self, error: BaseException, *, job_id: str | None, instance: str | None, kind: str | None, lane: str | None
     ) -> None:
@@ -32,6 +35,9 @@ class NoReports:
     """No error reporting is configured: the log has everything."""
 
     def dead_letter(self, line: AttemptLine, *, detail: str) -> None:
+        """Nothing."""
+
+    def alarm(self, event: str, *, job_id: str | None, instance: str | None, detail: str) -> None:
         """Nothing."""
 
     def unexpected(
@@ -83,6 +89,12 @@ class Observer:
         with self._unbroken(event):
             level = logging.WARNING if registered(event) in LOUD else logging.INFO
             self._write(level, {**fields, "event": event})
+
+    def alarm(self, event: str, *, job_id: str | None = None, instance: str | None = None, detail: str) -> None:
+        """Something that is no failure of one attempt and that a person must look into: one line and one report."""
+        self.notice(event, job_id=job_id, instance=instance, detail=detail)
+        with self._unbroken(event):
+            self._reports.alarm(event, job_id=job_id, instance=instance, detail=detail)
 
     def _write(self, level: int, fields: dict[str, Any], error: BaseException | None = None) -> None:
         exc_info = None if error is None else (type(error), error, error.__traceback__)

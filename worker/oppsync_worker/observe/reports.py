@@ -12,7 +12,7 @@ import sentry_sdk
 from celery.exceptions import Ignore, Reject, Retry
 
 from oppsync_worker.observe.context import job_context
-from oppsync_worker.observe.lines import AttemptLine
+from oppsync_worker.observe.lines import EVENTS, AttemptLine
 from oppsync_worker.observe.observer import LOGGER_NAME
 
 _REPORTED: Final = "_oppsync_reported"
@@ -44,6 +44,20 @@ class SentryReports:
                 "fingerprint": ["dead", cause, line.kind or "unknown", str(line.status or line.error or "none")],
                 "tags": {name: str(value) for name, value in tags.items() if value is not None},
                 "contexts": {"dead_letter": {**context, "detail": detail}},
+            }
+        )
+
+    def alarm(self, event: str, *, job_id: str | None, instance: str | None, detail: str) -> None:
+        """One event per alarm, grouped by what it is about."""
+        tags = {"instance": instance, "job_id": job_id, "cause": event}
+        sentry_sdk.capture_event(
+            {
+                "message": f"{event}: {EVENTS[event]}",
+                "level": "warning",
+                "logger": LOGGER_NAME,
+                "fingerprint": ["alarm", event, instance or "none"],
+                "tags": {name: value for name, value in tags.items() if value is not None},
+                "contexts": {"alarm": {"detail": detail}},
             }
         )
 

@@ -42,13 +42,15 @@ _EVENT_KEYS: Final = (
     "type",
 )
 _TAGS: Final = ("instance", "kind", "lane", "cause", "attempt")
+_CONTEXTS: Final = ("dead_letter", "alarm")
+"""Those that this package makes itself."""
 _TRACE: Final = ("trace_id", "span_id", "parent_span_id", "op", "status", "origin")
 _FRAME: Final = ("filename", "module", "function", "lineno", "in_app", "pre_context", "context_line", "post_context")
 _MECHANISM: Final = ("type", "handled", "source", "exception_id", "parent_id", "is_exception_group")
 _CRUMB: Final = ("timestamp", "type", "level", "category", "message")
 _SPAN: Final = ("trace_id", "span_id", "parent_span_id", "op", "status", "start_timestamp", "timestamp")
 
-_REPORTED: Final = frozenset({"buried", "unexpected"})
+_REPORTED: Final = frozenset({"buried", "unexpected", "undecided", "marker_lost", "strays"})
 """Lines that become an event of their own need not stand in it as well."""
 
 _UUID: Final = re.compile(r"(?i)\b[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\b")
@@ -145,11 +147,11 @@ class Scrubber:
         given = event.get("contexts")
         given = given if isinstance(given, Mapping) else {}
         new = {"trace": _only(given["trace"], _TRACE)} if isinstance(given.get("trace"), Mapping) else {}
-        if isinstance(given.get("dead_letter"), Mapping):
-            new["dead_letter"] = {
-                name: self.text(value) if isinstance(value, str) else value
-                for name, value in given["dead_letter"].items()
-            }
+        for ours in _CONTEXTS:
+            if isinstance(given.get(ours), Mapping):
+                new[ours] = {
+                    name: self.text(value) if isinstance(value, str) else value for name, value in given[ours].items()
+                }
         return new
 
     def _exception(self, given: Mapping[str, Any], ours: Mapping[tuple[str, str], str]) -> dict[str, Any]:

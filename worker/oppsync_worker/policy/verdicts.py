@@ -60,9 +60,7 @@ def decide(error: AttemptError, instance: InstanceSettings, *, attempt: int, age
     """What becomes of a job after attempt number `attempt` of it failed, `age_s` seconds after the first."""
     match error:
         case Throttled():
-            asked = error.retry_after_s
-            pause = instance.budget.cool_down_seconds if asked is None else max(asked, LEAST_PAUSE_S)
-            return Defer(pause * (1 + 0.1 * draw), error.limit)
+            return Defer(pause_s(error, instance, draw=draw), error.limit)
         case CredentialRefused():
             return HoldInstance()
         case Rejected():
@@ -73,6 +71,13 @@ def decide(error: AttemptError, instance: InstanceSettings, *, attempt: int, age
             return _retry(error, instance, attempt=attempt, age_s=age_s, draw=draw)
     # An error without a verdict is our bug; the architecture tests look for one.
     raise TypeError(f"no verdict for {type(error).__name__}")
+
+
+def pause_s(error: Throttled, instance: InstanceSettings, *, draw: float) -> float:
+    """How long an instance is left alone after a throttle: as it asked, or as configured, and a little more."""
+    asked = error.retry_after_s
+    pause = instance.budget.cool_down_seconds if asked is None else max(asked, LEAST_PAUSE_S)
+    return pause * (1 + 0.1 * draw)
 
 
 def _retry(error: AttemptError, instance: InstanceSettings, *, attempt: int, age_s: float, draw: float) -> Verdict:

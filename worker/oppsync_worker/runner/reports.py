@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from oppsync_worker.contract.jobs import AnyJob
+from oppsync_worker.contract.outcomes import success
 from oppsync_worker.contract.states import Cause, State
 from oppsync_worker.errors import AttemptError
 from oppsync_worker.ledger.begin import Go
@@ -50,17 +51,30 @@ class Report:
 
     def result(self, opportunity_id: int, kept: Mapping[str, Any]) -> dict[str, Any]:
         """The outcome of a job that succeeded, as every Celery client reads it."""
-        return {
-            "state": State.SUCCEEDED.value,
-            "job_id": self.job_id,
-            "kind": self.kind,
-            "instance": self.instance,
-            "opportunity_id": opportunity_id,
-            "attempts": self.attempt,
-            "replays": self.replays,
-            "record": dict(kept),
-            "timings": {"age_ms": self.age_ms, "slot_wait_ms": self.slot_wait_ms, "call_ms": self.duration_ms},
-        }
+        outcome = success(
+            job_id=self.job_id,
+            kind=self.kind,
+            instance=self.instance,
+            opportunity_id=opportunity_id,
+            attempts=self.attempt,
+            replays=self.replays,
+            record=kept,
+        )
+        timings = {"age_ms": self.age_ms, "slot_wait_ms": self.slot_wait_ms, "call_ms": self.duration_ms}
+        return {**outcome, "timings": timings}
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Facts of one look-up for a create in doubt: ids, numbers and words of ours."""
+
+    job_id: str
+    instance: str
+    source: str
+    saw: str
+    step: str
+    duration_ms: int
+    detail: str
 
 
 class Reporter(Protocol):
@@ -74,6 +88,12 @@ class Reporter(Protocol):
 
     def parked(self, report: Report, state: State, *, cause: str) -> None:
         """Nothing was sent."""
+
+    def marker_lost(self, report: Report, funnel_id: int) -> None:
+        """SprintHub did not keep the marker of a create: the instance's `marker_field` does not exist there."""
+
+    def looked(self, looked: Looked) -> None:
+        """A look-up for a create in doubt was done."""
 
     def buried_unread(self, job_id: str, task: str, cause: Cause, detail: str) -> None:
         """A message that is no job was buried."""

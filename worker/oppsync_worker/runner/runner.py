@@ -23,7 +23,7 @@ from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.names import Kind
 from oppsync_worker.contract.states import Cause, State
 from oppsync_worker.contract.wire import decode
-from oppsync_worker.errors import AnswerLost, AttemptError, Seen, Unavailable
+from oppsync_worker.errors import AnswerLost, AttemptError, NotSent, Seen, Unavailable
 from oppsync_worker.instances import InstanceSettings
 from oppsync_worker.ledger import ends
 from oppsync_worker.ledger.begin import Go, Soon
@@ -34,7 +34,7 @@ from oppsync_worker.observe.context import handling
 from oppsync_worker.policy.verdicts import decide
 from oppsync_worker.runner.ends import Abandoned, Dead, Done, End, Parked
 from oppsync_worker.runner.reports import Report, Reporter
-from oppsync_worker.runner.settling import end_of, fulfil
+from oppsync_worker.runner.settling import effects_of, end_of, fulfil
 
 
 class Answer(Protocol):
@@ -48,6 +48,11 @@ class Answer(Protocol):
     @property
     def kept(self) -> Mapping[str, Any]:
         """The whitelisted fields."""
+        ...
+
+    @property
+    def marker_landed(self) -> bool | None:
+        """Whether the record bears the marker that was sent; None when there was none, or the answer does not say."""
         ...
 
 
@@ -83,6 +88,7 @@ class Runner:
         instances: Mapping[str, InstanceSettings],
         reporter: Reporter,
         ttl_s: int,
+        lease_s: float,
         draw: Callable[[], float],
     ) -> None:
         """`draw` gives uniform numbers in [0, 1); `ttl_s` is how long outcomes are kept."""
@@ -91,6 +97,7 @@ class Runner:
         self._instances = instances
         self._reporter = reporter
         self._ttl_s = ttl_s
+        self._lease_s = lease_s
         self._draw = draw
         self._stopping = asyncio.Event()
 
@@ -126,6 +133,8 @@ class Runner:
         begun = await self._begin(hand, job, report)
         if not isinstance(begun, Go):
             return begun
+        if begun.overwritten:
+            job = job.without(begun.overwritten)
         return await self._attempt(hand, job, instance, begun, report)
 
     async def _begin(self, hand: ends.Hand, job: AnyJob, report: Report) -> Go | Parked:
@@ -149,11 +158,11 @@ class Runner:
         return Parked(State.QUEUED)
 
     async def _attempt(self, hand: ends.Hand, job: AnyJob, instance: InstanceSettings, go: Go, report: Report) -> End:
-        marker = job.job_id if job.kind == Kind.CREATE else None
         at, started = iso_utc(datetime.now(UTC)), time.monotonic()
+        stale = started - go.asked_at > self._lease_s
         error: AttemptError
         try:
-            answer = await self._sender.send(job, instance, marker=marker, opportunity_id=go.opportunity_id)
+            answer = await self._send(job, instance, go, stale=stale)
         except AttemptError as raised:
             error = raised
         except Exception as bug:  # noqa: BLE001 - a job is never lost to a bug of ours: it counts as an answer lost
@@ -163,16 +172,34 @@ class Runner:
         else:
             report.took(go, time.monotonic() - started)
             result = report.result(answer.opportunity_id, answer.kept)
-            call = ends.succeed(hand, opportunity_id=answer.opportunity_id, result=result)
+            creates = job.kind is Kind.CREATE
+            call = ends.succeed(
+                hand,
+                opportunity_id=answer.opportunity_id,
+                result=result,
+                effects=ends.Effects(answers=True, wrote=() if creates else job.written()),
+                marker=ends.Marker(job.funnel_id, answer.marker_landed) if creates else None,
+            )
             state = await self._book.settle(call)
+            if answer.marker_landed is False:
+                self._reporter.marker_lost(report, job.funnel_id)
             self._reporter.succeeded(report, answer.opportunity_id, stale=state is None)
             return Done(result)
         report.took(go, time.monotonic() - started)
         verdict = decide(error, instance, attempt=go.attempt, age_s=go.trying_ms / 1000, draw=self._draw())
         attempt = report.as_attempt(at, error)
-        state = await self._book.settle(fulfil(verdict, hand, instance, attempt))
+        effects = ends.NOTHING if stale else effects_of(job, error)
+        state = await self._book.settle(fulfil(verdict, hand, instance, attempt, effects))
         self._reporter.failed(report, error, verdict, state)
         return end_of(verdict, state)
+
+    async def _send(self, job: AnyJob, instance: InstanceSettings, go: Go, *, stale: bool) -> Answer:
+        if stale:
+            # This process stood still between asking and being told: others may have taken the job for lost, looked for
+            # its record and begun it anew. Whatever is sent from here on would come after that.
+            raise NotSent(Seen(None, "this worker stood still for longer than a lease before it could send"))
+        marker = job.job_id if job.kind is Kind.CREATE else None
+        return await self._sender.send(job, instance, marker=marker, opportunity_id=go.opportunity_id)
 
     async def _refuse(self, hand: ends.Hand, delivery: Delivery, error: ContractError) -> End:
         instance = delivery.kwargs.get("instance")

@@ -1,12 +1,15 @@
 -- #include life
 -- #include slots
 -- The one decision that prevents duplicates, taken before the first byte of a request leaves: may this claim send?
--- ARGV: tag, id, kind, instance, lane, key, ref, opportunity_id ('' = not given), not_before, deadline, horizon_ms, ttl_s
+-- ARGV: tag, id, kind, instance, lane, key, ref, opportunity_id ('' = not given), not_before, deadline, horizon_ms, ttl_s,
+--       then the names of the fields that an update sets
 -- Returns {verdict, ...}:
---   go, attempt, opportunity_id, age_ms, replays, trying_ms    recorded as sending; send now. The age counts from the
---                             enqueueing or the last replay, `trying` from the first attempt since
+--   go, attempt, opportunity_id, age_ms, replays, trying_ms, names    recorded as sending; send now. The age counts from
+--                             the enqueueing or the last replay, `trying` from the first attempt since; the named fields
+--                             of a replayed update have been written by a newer one since, and must not be sent
 --   soon, ms                  a slot is reserved that many ms ahead; come back then
 --   waiting | scheduled | held | blocked | in_doubt | expired     moved there; nothing to send
+--   superseded                a replayed update of which every field was written since; discarded
 --   settled, state            a copy of a job that is elsewhere already; dropped
 --   twin, job id              another job stands under the same idempotency key; this one is discarded
 --   lost                      the claim is no longer ours
@@ -14,27 +17,31 @@ local tag, id, kind, instance, lane = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5
 local key, ref, opportunity_id = ARGV[6], ARGV[7], ARGV[8]
 local not_before, deadline, horizon, ttl_s = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12]
 local now = now_ms()
-local message = redis.call('HGET', claim_key(tag), 'message')
+local message, own = unpack(redis.call('HMGET', claim_key(tag), 'message', 'own'))
 if not message then return { 'lost' } end
 
 local job = read(id)
 local known = job.state and job.kind and job.kind ~= '' and job.instance ~= ''
-if known and (job.kind ~= kind or job.instance ~= instance) then
+local stranger = known and own == '0' and redis.call('HEXISTS', job_key(id), 'foreign') == 0
+if known and (job.kind ~= kind or job.instance ~= instance or stranger) then
   -- Another job under an id that is taken: that job is left alone, and this message is put aside with the unreadable.
-  local aside = 'raw-' .. tag
-  redis.call('HSET', job_key(aside), 'state', 'dead', 'at', int(now), 'since', int(now), 'cause', 'malformed', 'detail',
-    'another job stands under its id', 'message', message)
-  redis.call('ZADD', P .. 'dead', int(now), aside)
+  put_aside(tag, message, now, 'malformed', 'another job stands under its id')
   let_go(tag)
   return { 'settled', job.state }
 end
+local function going(drop)
+  local names = { 'attempts', 'replays', 'replayed_at', 'first_at' }
+  local attempts, replays, replayed_at, first_at = unpack(redis.call('HMGET', job_key(id), unpack(names)))
+  return { 'go', tonumber(attempts), opportunity_id, now - tonumber(replayed_at or job.at), tonumber(replays or 0),
+    now - tonumber(first_at or now), drop }
+end
+local fields = {}
+for i = 13, #ARGV do fields[#fields + 1] = ARGV[i] end
 if job.state == 'sending' and job.token == tag then
   -- The answer to this very call was lost on the way to the worker, which therefore has not sent.
-  local again = redis.call('HMGET', job_key(id), 'attempts', 'replays', 'replayed_at', 'first_at')
-  local target = opportunity_id ~= '' and opportunity_id or (redis.call('HGET', P .. 'refs:' .. instance, ref) or '')
-  return { 'go', tonumber(again[1]), target, now - tonumber(again[3] or job.at), tonumber(again[2] or 0),
-    now - tonumber(again[4] or now) }
-elseif job.state == 'sending' and not owns(job.token) and job.kind == 'opportunities.create' then
+  if job.record then opportunity_id = job.record:sub(4) end
+  return going(job.record and overtaken(job, fields) or {})
+elseif job.state == 'sending' and not owns(job.token) and job.kind == CREATE then
   redis.call('HSET', job_key(id), 'cause', 'worker_lost', 'detail', 'the worker died while sending')
   move(job, 'in_doubt', now, message)
   let_go(tag)
@@ -47,9 +54,14 @@ end
 -- Free to be begun. What the ledger does not know yet is written now: a message that another Celery application pushed
 -- is seen for the first time here, or was held or lost unread before; a replay may have mended where it goes. An update
 -- whose owner is gone counts as queued.
+if job.state == 'sending' and job.record then unsure(job) end
 redis.call('HSET', job_key(id), 'state', 'queued', 'kind', kind, 'instance', instance, 'lane', known and job.lane or lane,
   'at', job.at or int(now))
+if own == '0' and not known then redis.call('HSET', job_key(id), 'foreign', '1') end
 if ref ~= '' then redis.call('HSET', job_key(id), 'ref', ref) end
+if ref ~= '' and kind == CREATE then redis.call('HSET', P .. 'making:' .. instance, ref, id) end
+if opportunity_id ~= '' then redis.call('HSET', job_key(id), 'target', opportunity_id) end
+if deadline > 0 then redis.call('HSET', job_key(id), 'deadline', int(deadline)) end
 if key ~= '' and job.key ~= key then
   redis.call('HSET', job_key(id), 'key', key)
   local idem = P .. 'idem:' .. instance .. ':' .. key
@@ -77,30 +89,52 @@ local function stop(to, score)
 end
 
 if deadline > 0 and now >= deadline then
-  local said = 'its deadline passed before it was sent'
-  redis.call('HSET', job_key(id), 'cause', 'expired', 'detail', said)
-  stop('expired')
-  retire(job, ttl_s)
-  write_failure(id, 'expired', said, now, ttl_s)
+  free_slot(job, now)
+  expire(job, now, message, ttl_s)
+  let_go(tag)
   return { 'expired' }
 end
 if not_before > now then return stop('scheduled', not_before) end
+
+local overwritten = {}
+if kind == UPDATE then
+  if job.record and opportunity_id ~= '' and job.record ~= 'id:' .. opportunity_id then
+    -- It was mended to go to another record.
+    forget_letter(job)
+    leave(job, now)
+    job.record = nil
+  end
+  if not job.record then join(job) end
+end
 if redis.call('EXISTS', P .. 'hold:' .. instance) == 1 then return stop('held', turn(job)) end
-if kind == 'opportunities.update' and opportunity_id == '' then
-  opportunity_id = redis.call('HGET', P .. 'refs:' .. instance, ref) or ''
-  if opportunity_id == '' then
-    redis.call('ZADD', P .. 'blocked:' .. instance .. ':' .. ref, int(job.at), id)
+if kind == UPDATE then
+  if job.record:sub(1, 4) == 'ref:' then return stop('blocked', tonumber(job.at)) end
+  if first_of(job) ~= id then
+    hurry(job)
     return stop('blocked', tonumber(job.at))
   end
+  local wait_ms = unsure_for(job)
+  if wait_ms > 0 then
+    redis.call('HSET', job_key(id), 'cause', 'unsettled', 'detail', 'an earlier update of the record may be under way still')
+    return stop('scheduled', now + wait_ms)
+  end
+  overwritten = overtaken(job, fields)
+  if #fields > 0 and #overwritten == #fields then
+    local said = 'newer updates have written every field of it'
+    redis.call('HSET', job_key(id), 'cause', 'superseded', 'detail', said)
+    stop('discarded')
+    retire(job, ttl_s)
+    write_failure(id, 'discarded', said, now, ttl_s)
+    return { 'superseded' }
+  end
+  opportunity_id = job.record:sub(4)
 end
 
--- A slot that was granted but is long past would make two requests stand too close together, and one that was granted
--- before a throttle is void.
 local at = tonumber(job.slot_at or nil)
-if not at or now - at > 500 or budget_of(instance, now).cool_until > now then
+if not at or not still_good(instance, id, at, now) then
   if at then free_slot(job, now) end
   at = nil
-  if redis.call('EXISTS', P .. 'waiting:' .. instance) == 0 then at = take_slot(instance, id, now, horizon) end
+  if not wants_slots(instance) then at = take_slot(instance, id, now, horizon) end
   if not at then
     stand_in_line(job, now, message)
     let_go(tag)
@@ -123,11 +157,10 @@ if at - now > 2 then
   return { 'soon', math.ceil(at - now) }
 end
 
-local attempts = redis.call('HINCRBY', job_key(id), 'attempts', 1)
+redis.call('HINCRBY', job_key(id), 'attempts', 1)
 move(job, 'sending', now)
 redis.call('HSET', job_key(id), 'token', tag, 'sent_at', int(now))
 if job.slot_at then redis.call('HDEL', job_key(id), 'slot_at') end
 redis.call('HSETNX', job_key(id), 'first_at', int(now))
-local replays, replayed_at, first_at = unpack(redis.call('HMGET', job_key(id), 'replays', 'replayed_at', 'first_at'))
-return { 'go', attempts, opportunity_id, now - tonumber(replayed_at or job.at), tonumber(replays or 0),
-  now - tonumber(first_at) }
+if kind == UPDATE then redis.call('ZADD', line_of('record', job), 0, id) end
+return going(overwritten)

@@ -6,93 +6,33 @@
 --   scheduled    oppsync:schedule              by due time
 --   waiting      oppsync:waiting:<instance>    by lane, then age
 --   held         oppsync:held:<instance>       by age; oppsync:holding names the instances
---   blocked      oppsync:blocked               by age, and oppsync:blocked:<instance>:<external_ref>
---   in_doubt     oppsync:in_doubt              by the time the answer was lost
+--   blocked      oppsync:blocked               by age; behind whom, tells the line of its record (order.lua)
+--   in_doubt     oppsync:in_doubt              by the time the answer was lost; when to look for it: oppsync:probes
 --   dead         oppsync:dead                  by the time of burial
 --   succeeded, discarded, merged, expired      no place; the entry itself goes away after its retention
 --
--- A message outside of a list or claim stands in the field `message` of the job's hash.
--- All times are milliseconds of Redis' own clock, so that no worker's clock can matter.
+-- A message outside of a list or claim stands in the field `message` of the job's hash. Beside its place, an idle job
+-- with a deadline stands in oppsync:expiring, and an unfinished update in the line of its record.
 
-local P = 'oppsync:'
+-- #include ground
 
 local LEGAL = {
   queued = 'sending waiting scheduled held blocked in_doubt dead expired discarded',
   sending = 'queued waiting scheduled held in_doubt dead succeeded',
-  scheduled = 'queued discarded',
-  waiting = 'queued discarded',
-  held = 'queued discarded',
-  blocked = 'queued discarded',
+  scheduled = 'queued expired discarded',
+  waiting = 'queued expired discarded',
+  held = 'queued expired discarded',
+  blocked = 'queued expired discarded',
   in_doubt = 'succeeded scheduled waiting held dead discarded',
   dead = 'queued discarded',
 }
 local ENDED = { succeeded = true, discarded = true, merged = true, expired = true }
+-- Waiting for something else than a worker: here a deadline is watched. Elsewhere whoever is about to send looks at it.
+local IDLE = { scheduled = true, waiting = true, held = true, blocked = true }
 
-local function int(n) return string.format('%.0f', n) end
+local move
 
-local function now_ms()
-  local t = redis.call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
-end
-
-local function job_key(id) return P .. 'job:' .. id end
-local function claim_key(tag) return P .. 'claim:' .. tag end
-local function queue_of(lane) return 'opportunities.' .. lane end
-
-local function read(id)
-  local names = { 'state', 'token', 'kind', 'instance', 'lane', 'at', 'ref', 'key', 'slot_at', 'message' }
-  local values = redis.call('HMGET', job_key(id), unpack(names))
-  local job = { id = id }
-  for i, name in ipairs(names) do job[name] = values[i] or nil end
-  job.lane = job.lane or 'bulk'
-  job.instance = job.instance or ''
-  return job
-end
-
--- A foreign message has no entry until it is first looked at: it is queued all the same.
-local function state_of(job) return job.state or 'queued' end
-
-local function ring(queue)
-  local bell = P .. 'bell:' .. queue
-  if redis.call('LLEN', bell) == 0 then redis.call('LPUSH', bell, '1') end
-end
-
--- ISO 8601 in UTC, from days since 1970 (H. Hinnant, "chrono-compatible low-level date algorithms").
-local function iso(ms)
-  local days = math.floor(ms / 86400000)
-  local rest = ms - days * 86400000
-  local z = days + 719468
-  local era = math.floor(z / 146097)
-  local doe = z - era * 146097
-  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
-  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
-  local mp = math.floor((5 * doy + 2) / 153)
-  local day = doy - math.floor((153 * mp + 2) / 5) + 1
-  local month = mp < 10 and mp + 3 or mp - 9
-  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
-  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03d+00:00', year, month, day, math.floor(rest / 3600000),
-    math.floor(rest / 60000) % 60, math.floor(rest / 1000) % 60, rest % 1000)
-end
-
--- Celery's own result document (celery.backends.base: `_get_result_meta`), published as its Redis backend does,
--- so that AsyncResult.get() wakes in any Celery application.
-local function write_result(id, status, result, now, ttl_s)
-  local document = '{"status":"' .. status .. '","result":' .. result .. ',"traceback":null,"children":[],"date_done":"'
-    .. iso(now) .. '","task_id":' .. cjson.encode(id) .. '}'
-  local key = 'celery-task-meta-' .. id
-  -- A dead letter's result stays as long as the letter: without a time.
-  redis.call('SET', key, document, unpack(ttl_s and { 'EX', ttl_s } or {}))
-  redis.call('PUBLISH', key, document)
-end
-
-local function write_failure(id, cause, message, now, ttl_s)
-  local name = 'Job' .. ('_' .. cause):gsub('_(%l)', string.upper)
-  write_result(id, 'FAILURE', '{"exc_type":' .. cjson.encode(name) .. ',"exc_message":[' .. cjson.encode(message)
-    .. '],"exc_module":"oppsync_worker.contract.failures"}', now, ttl_s)
-end
-
--- The place of a waiting job: interactive before bulk, then by age. Ages are below 10^13 ms until the year 2286.
-local function turn(job) return (job.lane == 'interactive' and 0 or 1e13) + tonumber(job.at or 0) end
+-- #include order
 
 local function place_of(state, job)
   if state == 'scheduled' then return P .. 'schedule' end
@@ -105,11 +45,33 @@ local function retire(job, ttl_s)
   redis.call('EXPIRE', job_key(job.id), ttl_s)
   redis.call('EXPIRE', P .. 'attempts:' .. job.id, ttl_s)
   if job.key then redis.call('EXPIRE', P .. 'idem:' .. job.instance .. ':' .. job.key, ttl_s) end
+  if job.deadline then redis.call('ZREM', P .. 'expiring', job.id) end
+  local making = P .. 'making:' .. job.instance
+  if job.ref and job.kind == CREATE and redis.call('HGET', making, job.ref) == job.id then
+    redis.call('HDEL', making, job.ref)
+  end
+end
+
+-- When to look for a create in doubt for the first time, counted from its sending; -1 leaves it to a person.
+local function open_inquiry(job, now)
+  local sent_at = redis.call('HGET', job_key(job.id), 'sent_at')
+  local first = tonumber(redis.call('HGET', P .. 'budget:' .. job.instance, 'probe_ms') or 5000)
+  if first < 0 then
+    redis.call('HSET', job_key(job.id), 'doubt', 'person')
+  else
+    redis.call('ZADD', P .. 'probes', int(math.max(now, tonumber(sent_at or now) + first)), job.id)
+  end
+end
+
+local function close_inquiry(job)
+  redis.call('ZREM', P .. 'probes', job.id)
+  redis.call('ZREM', P .. 'looking:' .. job.instance, job.id)
+  redis.call('HDEL', job_key(job.id), 'doubt', 'inquiry', 'probe_token', 'look_at')
 end
 
 -- Move a job from the state it is in to `to`. `message` is where the job's message is now, if not in its hash.
 -- `score` orders it within its new place; `front` puts a queued job first in line.
-local function move(job, to, now, message, score, front)
+function move(job, to, now, message, score, front)
   local from = state_of(job)
   if not ((' ' .. (LEGAL[from] or '') .. ' '):find(' ' .. to .. ' ', 1, true)) then
     error('illegal transition of job ' .. job.id .. ': ' .. from .. ' -> ' .. to)
@@ -118,7 +80,6 @@ local function move(job, to, now, message, score, front)
   local key = job_key(job.id)
   local left = place_of(from, job)
   if left then redis.call('ZREM', left, job.id) end
-  if from == 'blocked' then redis.call('ZREM', P .. 'blocked:' .. job.instance .. ':' .. (job.ref or ''), job.id) end
   redis.call('HSET', key, 'state', to, 'since', int(now))
   local place = place_of(to, job)
   if place then
@@ -135,6 +96,16 @@ local function move(job, to, now, message, score, front)
   end
   job.state = to
   job.message = place and message or nil
+  if IDLE[to] and job.deadline then redis.call('ZADD', P .. 'expiring', job.deadline, job.id) end
+  if from == 'in_doubt' then close_inquiry(job) end
+  if to == 'in_doubt' then open_inquiry(job, now) end
+  if job.record and to == 'dead' then
+    redis.call('ZADD', line_of('letters', job), job.number, job.id)
+    if not waits_for_letters(job.instance) then leave(job, now) end
+  elseif job.record and ENDED[to] then
+    forget_letter(job)
+    leave(job, now)
+  end
 end
 
 -- The job behind a member of a place. One that is elsewhere is struck off: it must not keep all others waiting.
@@ -144,25 +115,24 @@ local function occupant(place, id, state)
   redis.call('ZREM', place, id)
 end
 
--- Updates that waited for their record, oldest first behind what is in their lane. Returns how many went on.
-local function unblock(line, most)
-  local behind = redis.call('ZRANGE', line, 0, most - 1)
-  for _, id in ipairs(behind) do
-    local job = occupant(line, id, 'blocked')
-    if job then move(job, 'queued', now_ms()) end
+-- The deadline passed before it was sent.
+local function expire(job, now, message, ttl_s)
+  local said = 'its deadline passed before it was sent'
+  redis.call('HSET', job_key(job.id), 'cause', 'expired', 'detail', said)
+  move(job, 'expired', now, message)
+  retire(job, ttl_s)
+  write_failure(job.id, 'expired', said, now, ttl_s)
+end
+
+-- The CRM has it: the outcome is written, updates that waited for the record go on.
+local function succeed(job, now, message, opportunity_id, result, ttl_s)
+  move(job, 'succeeded', now, message)
+  redis.call('HSET', job_key(job.id), 'opportunity_id', opportunity_id)
+  redis.call('HDEL', job_key(job.id), 'cause', 'detail')
+  write_result(job.id, 'SUCCESS', result, now, ttl_s)
+  retire(job, ttl_s)
+  if job.ref and job.kind == CREATE then
+    redis.call('HSET', P .. 'refs:' .. job.instance, job.ref, opportunity_id)
+    resolve(job.instance, job.ref, opportunity_id, now)
   end
-  return #behind
-end
-
-local function owns(tag) return redis.call('EXISTS', claim_key(tag)) == 1 end
-
-local function let_go(tag)
-  redis.call('ZREM', P .. 'leases', tag)
-  redis.call('DEL', claim_key(tag))
-end
-
-local function note(id, attempt)
-  local key = P .. 'attempts:' .. id
-  redis.call('RPUSH', key, attempt)
-  redis.call('LTRIM', key, -200, -1)
 end

@@ -1,20 +1,68 @@
 -- #include life
 -- #include slots
--- What time alone decides: due jobs return to their lane, and free slots go to the heads of the lines.
--- ARGV: how many of each at most, horizon_ms. Returns {due, granted, released, ms until there is something to do}
-local most, horizon, now = tonumber(ARGV[1]), tonumber(ARGV[2]), now_ms()
+-- What time alone decides: due jobs return to their lane, deadlines pass, doubts are looked into, and free slots go to the
+-- heads of the lines.
+-- ARGV: how many of each at most, horizon_ms, ttl_s, look-ups that this worker takes on, ms it may take for one
+-- Returns {due, granted, released, ms until there is something to do, look-ups}, each look-up being
+--   {job id, token, ms until its slot, message, ms since it was sent, ms since it was first sent, attempts, replays,
+--    inquiry, instance, what is known of the marker: funnel and word in turns}
+local most, horizon, ttl_s, takes, look_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local now = now_ms()
 
 local due = redis.call('ZRANGEBYSCORE', P .. 'schedule', '-inf', int(now), 'LIMIT', 0, most)
+for _, id in ipairs(due) do
+  local job = read(id)
+  -- One that waited for its `not_before` takes its place among the updates of its record now.
+  if job.state == 'scheduled' and job.kind == UPDATE and not job.record then join(job) end
+end
 -- Right to left, so that the oldest is the next out.
 for i = #due, 1, -1 do
   local job = occupant(P .. 'schedule', due[i], 'scheduled')
   if job then move(job, 'queued', now, nil, nil, true) end
 end
 
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'expiring', '-inf', int(now), 'LIMIT', 0, most)) do
+  redis.call('ZREM', P .. 'expiring', id)
+  local job = read(id)
+  if IDLE[job.state] then expire(job, now, nil, ttl_s) end
+end
+
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'probes', '-inf', int(now), 'LIMIT', 0, most)) do
+  local job = occupant(P .. 'probes', id, 'in_doubt')
+  if job then
+    if not redis.call('ZSCORE', P .. 'granted', id) then
+      redis.call('ZADD', P .. 'looking:' .. job.instance, 'NX', int(now), id)
+      redis.call('ZADD', P .. 'slots', 'NX', int(now), job.instance)
+    end
+    -- Should whoever takes it on be lost, it is found again.
+    redis.call('ZADD', P .. 'probes', int(now + look_ms), id)
+  end
+end
+
 local granted = 0
 for _, instance in ipairs(redis.call('ZRANGEBYSCORE', P .. 'slots', '-inf', int(now), 'LIMIT', 0, most)) do
   if granted >= most then break end
   granted = granted + grant(instance, now, horizon, most - granted)
+end
+
+local looks = {}
+for _, id in ipairs(takes > 0 and redis.call('ZRANGE', P .. 'granted', 0, takes - 1) or {}) do
+  redis.call('ZREM', P .. 'granted', id)
+  local job = read(id)
+  local at = tonumber(redis.call('HGET', job_key(id), 'look_at') or 0)
+  if job.state == 'in_doubt' and redis.call('ZSCORE', P .. 'probes', id) then
+    local token = int(redis.call('INCR', P .. 'claim-seq'))
+    redis.call('HSET', job_key(id), 'probe_token', token)
+    redis.call('ZADD', P .. 'probes', int(now + look_ms), id)
+    local names = { 'sent_at', 'first_at', 'attempts', 'replays', 'inquiry' }
+    local sent_at, first_at, attempts, replays, inquiry = unpack(redis.call('HMGET', job_key(id), unpack(names)))
+    looks[#looks + 1] = { id, token, math.ceil(math.max(0, at - now)), job.message or '', int(now - tonumber(sent_at or now)),
+      int(now - tonumber(first_at or sent_at or now)), attempts or '0', replays or '0',
+      inquiry or '', job.instance,
+      redis.call('HGETALL', P .. 'marker:' .. job.instance) }
+  else
+    free(job.instance, 'look:' .. id, now)
+  end
 end
 
 local released = 0
@@ -34,16 +82,10 @@ for _, instance in ipairs(redis.call('SRANDMEMBER', P .. 'releasing', 10)) do
   end
 end
 
-for _, line in ipairs(redis.call('SRANDMEMBER', P .. 'unblocking', 5)) do
-  local gone_on = unblock(line, most)
-  released = released + gone_on
-  if gone_on < most then redis.call('SREM', P .. 'unblocking', line) end
-end
-
 local wake = 1000
-for _, place in ipairs({ 'schedule', 'slots' }) do
+for _, place in ipairs({ 'schedule', 'slots', 'probes', 'expiring' }) do
   local first = redis.call('ZRANGE', P .. place, 0, 0, 'WITHSCORES')
   if first[2] then wake = math.min(wake, math.max(0, tonumber(first[2]) - now)) end
 end
 if #due == most or released > 0 or granted >= most then wake = 0 end
-return { #due, granted, released, math.ceil(wake) }
+return { #due, granted, released, math.ceil(wake), looks }

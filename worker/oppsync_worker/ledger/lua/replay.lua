@@ -1,11 +1,19 @@
 -- #include life
 -- Send a dead letter back: attempt 1, one more replay, same job id, the outcome of before forgotten.
--- ARGV: id, message ('' = as it was), who. Returns the state the job was in; only 'dead' was replayed.
+-- ARGV: id, message ('' = as it was), who, then the names of the fields that an update sets.
+-- Returns the state the job was in; only 'dead' was replayed. 'superseded' when newer updates have written every field.
 local id, now = ARGV[1], now_ms()
 local job = read(id)
 if not job.state then return 'unknown' end
 if job.state ~= 'dead' then return job.state end
 if id:sub(1, 4) == 'raw-' then return 'unreadable' end
+if job.record then
+  local fields = {}
+  for i = 4, #ARGV do fields[#fields + 1] = ARGV[i] end
+  if #fields > 0 and #overtaken(job, fields) == #fields then return 'superseded' end
+  -- Back to where it stood: before every newer update that has not been sent yet.
+  redis.call('ZADD', line_of('record', job), 'NX', job.number, id)
+end
 redis.call('HSET', job_key(id), 'attempts', '0', 'token', '', 'replayed_at', int(now))
 redis.call('HDEL', job_key(id), 'cause', 'detail', 'crashes', 'version', 'slot_at', 'first_at')
 redis.call('HINCRBY', job_key(id), 'replays', 1)

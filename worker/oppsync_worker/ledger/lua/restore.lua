@@ -12,7 +12,8 @@ for _, tag in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', int(now)
     local job = read(id)
     local state = state_of(job)
     local sending = state == 'sending' and job.token == tag
-    if sending and job.kind == 'opportunities.create' then
+    if sending and job.record then unsure(job) end
+    if sending and job.kind == CREATE then
       note(id, cjson.encode({ at = iso(now), error = 'WorkerLost', message = 'the worker died while sending' }))
       redis.call('HSET', job_key(id), 'cause', 'worker_lost', 'detail', 'the worker died while sending')
       move(job, 'in_doubt', now, message)

@@ -6,6 +6,11 @@
 --   cause, detail, version      why (every state but succeeded)
 --   attempt      JSON of the attempt, kept in the job's history
 --   result       JSON of the outcome (succeeded); opportunity_id
+--   marker       what the answer showed of the marker, 'lands' or 'lost'; funnel it was sent to
+--   unmarked     '1': the record bears no marker, so that only this ledger can tell whose it is
+--   wrote        JSON list of the fields that the update wrote, or may have written
+--   unsure       '1': an update that may still be carried out
+--   beat         how the instance does (pulse)
 --   refund       give the attempt back: a throttle or a bad credential spends none
 --   cool_ms, limit              a throttle: pause the whole instance, and what its answer taught
 --   refusals     how many refusals in a row make a bad credential; hold_note and fingerprint for the hold then set
@@ -15,7 +20,7 @@ local tag, id, to, ttl_s = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local a = {}
 for i = 5, #ARGV, 2 do a[ARGV[i]] = ARGV[i + 1] end
 local now, key = now_ms(), job_key(id)
-local message = redis.call('HGET', claim_key(tag), 'message')
+local message, own, queue = unpack(redis.call('HMGET', claim_key(tag), 'message', 'own', 'queue'))
 local job = read(id)
 if not message then
   if job.token ~= tag then return 'lost' end
@@ -29,9 +34,17 @@ elseif job.state and job.state ~= 'sending' and job.state ~= 'queued' then
   let_go(tag)
   return 'lost'
 end
-if not job.instance or job.instance == '' or not job.kind then
+local known = job.kind and job.kind ~= '' and job.instance ~= ''
+if known and job.state == 'queued' and own == '0' and redis.call('HEXISTS', key, 'foreign') == 0 then
+  -- A copy that somebody else made under a taken id, and made badly: the job is left alone.
+  put_aside(tag, message, now, a.cause or 'malformed', a.detail or 'another job stands under its id', queue, a.version or '')
+  let_go(tag)
+  return 'dead'
+end
+if not known then
   redis.call('HSET', key, 'kind', a.kind or '', 'instance', a.instance or '', 'lane', a.lane or job.lane, 'at',
     job.at or int(now))
+  if own == '0' then redis.call('HSET', key, 'foreign', '1') end
   job = read(id)
 end
 
@@ -51,10 +64,19 @@ if a.refusals then
 elseif to == 'succeeded' then
   redis.call('HDEL', budget, 'refusals')
 end
+if a.beat then pulse(job.instance, id, a.beat, now) end
 if a.cool_ms then cool_down(job.instance, now, tonumber(a.cool_ms), tonumber(a.limit or nil)) end
 if a.refund then redis.call('HINCRBY', key, 'attempts', -1) end
+if a.wrote and job.record then wrote(job, cjson.decode(a.wrote)) end
+if a.unsure and job.record then unsure(job) end
+if a.marker then redis.call('HSET', P .. 'marker:' .. job.instance, a.funnel, a.marker) end
 
-if to == 'waiting' then
+if to == 'succeeded' then
+  if a.unmarked then
+    redis.call('SET', P .. 'made:' .. job.instance .. ':' .. a.opportunity_id, id, 'EX', ttl_s)
+  end
+  succeed(job, now, message, a.opportunity_id, a.result, ttl_s)
+elseif to == 'waiting' then
   stand_in_line(job, now, message)
 else
   move(job, to, now, message, (to == 'scheduled' and now + tonumber(a.delay)) or (to == 'held' and turn(job)) or nil)
@@ -64,21 +86,7 @@ free_slot(job, now)
 -- A worker that came to an end with it was not taken down by it.
 redis.call('HDEL', key, 'crashes')
 if a.attempt then note(id, a.attempt) end
-if a.cause then redis.call('HSET', key, 'cause', a.cause, 'detail', a.detail or '') end
+if to ~= 'succeeded' and a.cause then redis.call('HSET', key, 'cause', a.cause, 'detail', a.detail or '') end
 if a.version then redis.call('HSET', key, 'version', a.version) end
-
-if to == 'succeeded' then
-  redis.call('HSET', key, 'opportunity_id', a.opportunity_id)
-  redis.call('HDEL', key, 'cause', 'detail')
-  write_result(id, 'SUCCESS', a.result, now, ttl_s)
-  if job.ref and job.kind == 'opportunities.create' then
-    redis.call('HSET', P .. 'refs:' .. job.instance, job.ref, a.opportunity_id)
-    local line = P .. 'blocked:' .. job.instance .. ':' .. job.ref
-    -- The rest follows in batches (promote).
-    if unblock(line, 20) == 20 then redis.call('SADD', P .. 'unblocking', line) end
-  end
-elseif to == 'dead' then
-  write_failure(id, a.cause, a.detail or '', now)
-end
-if ENDED[to] then retire(job, ttl_s) end
+if to == 'dead' then write_failure(id, a.cause, a.detail or '', now) end
 return to

@@ -1,23 +1,30 @@
--- The budget of one instance: evenly spaced slots on Redis' clock, with a cap on calls in flight.
+-- The budget of one instance: evenly spaced slots on Redis' clock, with a cap on calls in flight, and a breaker.
 --
--- oppsync:budget:<instance>    requests, window_ms, concurrency, call_ms (set by workers at start);
---                              next (the first free slot), cool_until, learned, learned_at
--- oppsync:inflight:<instance>  job or look-up -> when its call must be over, should its worker die
+-- oppsync:budget:<instance>    requests, window_ms, concurrency, call_ms and more (set by workers at start);
+--                              next (the first free slot), cool_until, learned, learned_at;
+--                              failures in a row, trips of the breaker, open_until, trial and trial_until;
+--                              turned ('1': the last slot went to a look-up)
+-- oppsync:inflight:<instance>  job or look:<job> -> when its call must be over, should its worker die
 -- oppsync:sent:<instance>      when the last requests were begun, as many as the window allows
--- oppsync:slots                instance with waiting jobs -> when to look at it again
+-- oppsync:looking:<instance>   jobs in doubt whose look-up wants a slot, by when they began to want it
+-- oppsync:granted              jobs in doubt whose look-up has a slot and no worker yet, by the time of the slot
+-- oppsync:slots                instance with waiting jobs or look-ups -> when to look at it again
 --
 -- Slots are 1 % further apart than the window divided by its requests. Jobs come late to their slots, though, on a busy
 -- machine: so the requests that were really begun are counted too, and none is begun that would be one too many in any
 -- window. What is left to chance is the way from there to the CRM, and the 1 % is for that.
 
 local function budget_of(instance, now)
-  local names = { 'requests', 'window_ms', 'concurrency', 'call_ms', 'next', 'cool_until', 'learned', 'learned_at' }
+  local names = { 'requests', 'window_ms', 'concurrency', 'call_ms', 'next', 'cool_until', 'learned', 'learned_at', 'trips',
+    'open_until', 'trial_until', 'trial' }
   local values = redis.call('HMGET', P .. 'budget:' .. instance, unpack(names))
   local b = {}
   for i, name in ipairs(names) do b[name] = tonumber(values[i] or nil) end
+  b.trial = values[#names] or nil
   b.requests, b.window_ms = b.requests or 45, b.window_ms or 60000
   b.concurrency, b.call_ms = b.concurrency or 2, b.call_ms or 60000
   b.next, b.cool_until = b.next or 0, b.cool_until or 0
+  b.trips, b.open_until, b.trial_until = b.trips or 0, b.open_until or 0, b.trial_until or 0
   -- No slot is a window ahead: Redis' clock was set back.
   if b.cool_until <= now and b.next > now + b.window_ms then b.next = now end
   -- What a throttle taught holds for an hour; then the configured figure is tried again.
@@ -31,10 +38,19 @@ local function budget_of(instance, now)
   return b
 end
 
+-- Until when `member` may not call: a cool-down, an open breaker, or one that somebody else is trying. 0 when it may.
+local function barred_until(b, member, now)
+  if b.cool_until > now then return b.cool_until end
+  if b.trips == 0 then return 0 end
+  if b.open_until > now then return b.open_until end
+  return b.trial ~= member and b.trial_until > now and b.trial_until or 0
+end
+
 -- One slot for `member`, at most `horizon` ms ahead: when it may send, or nil and when to ask again.
 local function take_slot(instance, member, now, horizon)
   local b = budget_of(instance, now)
-  if b.cool_until > now then return nil, b.cool_until end
+  local barred = barred_until(b, member, now)
+  if barred > 0 then return nil, barred end
   local inflight = P .. 'inflight:' .. instance
   if b.concurrency > 0 then
     redis.call('ZREMRANGEBYSCORE', inflight, '-inf', int(now))
@@ -46,7 +62,19 @@ local function take_slot(instance, member, now, horizon)
     redis.call('HSET', P .. 'budget:' .. instance, 'next', string.format('%.3f', at + b.interval))
   end
   if b.concurrency > 0 then redis.call('ZADD', inflight, int(at + b.call_ms), member) end
+  -- The breaker is half open: this one call tries how the instance is, and all others wait for what comes of it.
+  if b.trips > 0 then
+    redis.call('HSET', P .. 'budget:' .. instance, 'trial', member, 'trial_until', int(at + b.call_ms))
+  end
   return at
+end
+
+-- Whether a slot that was granted may still be used: one that is long past would make two requests stand too close
+-- together, and one from before a throttle, or before the breaker opened, is void.
+local function still_good(instance, member, at, now)
+  local b = budget_of(instance, now)
+  if now - at > 500 or barred_until(b, member, now) > 0 then return false end
+  return b.trips == 0 or b.trial == member
 end
 
 -- Count a request that is about to be begun, or say how many ms too early it is.
@@ -64,30 +92,49 @@ local function tally(instance, now)
   return 0
 end
 
--- Hand free slots to the head of the line. Returns how many jobs got one.
+local function wants_slots(instance)
+  return redis.call('EXISTS', P .. 'waiting:' .. instance, P .. 'looking:' .. instance) > 0
+end
+
+-- Hand free slots to the heads of the two lines; look-ups get every second one at most while jobs wait too. Returns how
+-- many were handed out.
 local function grant(instance, now, horizon, most)
-  local line = P .. 'waiting:' .. instance
+  local line, looking, budget = P .. 'waiting:' .. instance, P .. 'looking:' .. instance, P .. 'budget:' .. instance
   if redis.call('EXISTS', P .. 'hold:' .. instance) == 1 then
     redis.call('ZREM', P .. 'slots', instance)
     return 0
   end
   for given = 0, most - 1 do
-    local head = redis.call('ZRANGE', line, 0, 0)[1]
-    if not head then
+    local head, look = redis.call('ZRANGE', line, 0, 0)[1], redis.call('ZRANGE', looking, 0, 0)[1]
+    if not head and not look then
       redis.call('ZREM', P .. 'slots', instance)
       return given
     end
-    local at, again = take_slot(instance, head, now, horizon)
+    local looks = look and (not head or redis.call('HGET', budget, 'turned') ~= '1')
+    local member = looks and 'look:' .. look or head
+    local at, again = take_slot(instance, member, now, horizon)
     if not at then
       redis.call('ZADD', P .. 'slots', int(again), instance)
       return given
     end
-    local job = occupant(line, head, 'waiting')
-    if job then
-      redis.call('HSET', job_key(head), 'slot_at', int(at))
-      move(job, 'queued', now, nil, nil, true)
+    if looks then
+      redis.call('HSET', budget, 'turned', '1')
+      redis.call('ZREM', looking, look)
+      if redis.call('HGET', job_key(look), 'state') == 'in_doubt' then
+        redis.call('ZADD', P .. 'granted', int(at), look)
+        redis.call('HSET', job_key(look), 'look_at', int(at))
+      else
+        redis.call('ZREM', P .. 'inflight:' .. instance, member)
+      end
     else
-      redis.call('ZREM', P .. 'inflight:' .. instance, head)
+      if look then redis.call('HDEL', budget, 'turned') end
+      local job = occupant(line, head, 'waiting')
+      if job then
+        redis.call('HSET', job_key(head), 'slot_at', int(at))
+        move(job, 'queued', now, nil, nil, true)
+      else
+        redis.call('ZREM', P .. 'inflight:' .. instance, head)
+      end
     end
   end
   redis.call('ZADD', P .. 'slots', int(now), instance)
@@ -100,13 +147,42 @@ local function stand_in_line(job, now, message)
   redis.call('ZADD', P .. 'slots', 'NX', int(now), job.instance)
 end
 
--- A job's call is over, or never began: its place in flight is free for the next in line.
+-- A call is over, or never began: its place in flight is free for the next in line, and so is the trial.
+local function free(instance, member, now)
+  local budget = P .. 'budget:' .. instance
+  local had = redis.call('ZREM', P .. 'inflight:' .. instance, member)
+  if redis.call('HGET', budget, 'trial') == member then
+    redis.call('HDEL', budget, 'trial', 'trial_until')
+    had = 1
+  end
+  if had == 1 and wants_slots(instance) then grant(instance, now, 250, 4) end
+end
+
 local function free_slot(job, now)
   redis.call('HDEL', job_key(job.id), 'slot_at')
-  if redis.call('ZREM', P .. 'inflight:' .. job.instance, job.id) == 1
-    and redis.call('EXISTS', P .. 'waiting:' .. job.instance) == 1 then
-    grant(job.instance, now, 250, 4)
+  free(job.instance, job.id, now)
+end
+
+-- How an instance does: '1' it answered, '0' it failed. After so many failures in a row the breaker opens, and nobody
+-- calls; then one call at a time tries, and each that fails doubles the pause.
+local function pulse(instance, member, beat, now)
+  local budget = P .. 'budget:' .. instance
+  local names = { 'failures', 'trips', 'open_until', 'trial', 'breaker_failures', 'open_ms', 'max_open_ms' }
+  local failures, trips, open_until, trial, most, open_ms, max_ms = unpack(redis.call('HMGET', budget, unpack(names)))
+  trips = tonumber(trips or 0)
+  if beat == '1' then
+    if failures or trips > 0 then redis.call('HDEL', budget, 'failures', 'trips', 'open_until', 'trial', 'trial_until') end
+    if trips > 0 and wants_slots(instance) then redis.call('ZADD', P .. 'slots', int(now), instance) end
+    return
   end
+  most = tonumber(most or 5)
+  -- Calls that were in flight when it opened say nothing new.
+  if beat ~= '0' or most == 0 or (trips > 0 and trial ~= member) then return end
+  if redis.call('HINCRBY', budget, 'failures', 1) < most and trips == 0 then return end
+  local pause = math.min(tonumber(max_ms or 300000), tonumber(open_ms or 10000) * 2 ^ math.min(trips, 30))
+  redis.call('HSET', budget, 'trips', trips + 1, 'open_until', int(now + pause))
+  redis.call('HDEL', budget, 'trial', 'trial_until')
+  if wants_slots(instance) then redis.call('ZADD', P .. 'slots', int(now + pause), instance) end
 end
 
 -- A throttle: nobody calls this instance until the pause is over, on any worker.

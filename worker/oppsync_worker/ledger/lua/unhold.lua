@@ -7,7 +7,5 @@ if not cause or (ARGV[2] ~= '' and ARGV[2] ~= cause) then return -1 end
 redis.call('DEL', P .. 'hold:' .. instance)
 redis.call('SREM', P .. 'holds', instance)
 redis.call('SADD', P .. 'releasing', instance)
-if redis.call('EXISTS', P .. 'waiting:' .. instance) == 1 then
-  redis.call('ZADD', P .. 'slots', int(now_ms()), instance)
-end
+redis.call('ZADD', P .. 'slots', int(now_ms()), instance)
 return redis.call('ZCARD', P .. 'held:' .. instance)

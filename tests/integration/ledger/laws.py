@@ -1,0 +1,150 @@
+"""What must be true of the ledger at every moment, whatever has happened."""
+
+from collections.abc import Container, Iterable, Mapping
+
+from integration.ledger.snapshot import PLACES, Snapshot
+from oppsync_worker.contract.jobs import AnyJob, UpdateOpportunity
+
+ENDED = {"succeeded", "discarded", "merged", "expired"}
+UNFINISHED = {"queued", "sending", "scheduled", "waiting", "held", "blocked"}
+BEGUN = {"sending", "waiting", "blocked", "succeeded"}
+
+
+def every_job_is_in_exactly_one_place(seen: Snapshot, known: Mapping[str, AnyJob], copied: Container[str]) -> None:
+    """The one that its state names; and its message is there, once."""
+    for job_id, entry in seen.jobs():
+        state, instance = entry.get("state", "no entry"), entry.get("instance", "")
+        place = f"{state}:{instance}" if state in {"waiting", "held"} else PLACES.get(state)
+        assert seen.places[job_id] == ([place] if place else []), f"{job_id} is {state}"
+        assert bool(entry.get("message")) == bool(place), f"{job_id} is {state}; has it a message there?"
+        assert (seen.ttls[f"job:{job_id}"] > 0) == (state in ENDED), f"{job_id} is {state}: is it forgotten in time?"
+        elsewhere = seen.messages[job_id]
+        if state in {"queued", "no entry"}:
+            assert elsewhere, f"{job_id} is {state}, and its message is nowhere"
+        if state == "sending":
+            assert f"claim:{entry['token']}" in elsewhere, f"{job_id} is sent by nobody"
+        if job_id in known and job_id not in copied:
+            travelling = state in {"queued", "sending", "no entry"}
+            assert len(elsewhere) == travelling, f"{job_id} is {state}, with messages in {elsewhere}"
+
+
+def what_names_a_job_is_filed(seen: Snapshot, known: Mapping[str, AnyJob]) -> None:
+    """Or a twin would be created, and updates would wait for ever."""
+    succeeded: dict[tuple[str, str], str] = {}
+    for job_id, entry in seen.jobs():
+        job = known.get(job_id)
+        begun_before = entry.get("state") in BEGUN or (entry.get("state") == "scheduled" and "attempts" in entry)
+        if job is None or not begun_before:
+            continue
+        assert entry.get("ref") == job.external_ref, job_id
+        assert entry.get("key") == job.idempotency_key, job_id
+        if job.idempotency_key and entry["state"] == "succeeded":
+            other = succeeded.setdefault((job.instance, job.idempotency_key), job_id)
+            assert other == job_id, f"{other} and {job_id} succeeded under one idempotency key"
+
+
+def updates_stand_in_the_line_of_their_record(seen: Snapshot) -> None:
+    """Unfinished ones do, once; the first of a line is never blocked; at most one is being sent."""
+    standing: dict[str, str] = {}
+    for line, members in seen.named("record:"):
+        instance, _, record = line.partition(":")
+        for job_id in members:
+            assert standing.setdefault(job_id, line) == line, f"{job_id} stands in two lines"
+            entry = seen.job(job_id)
+            assert (entry.get("instance"), entry.get("record")) == (instance, record), f"{job_id} stands in {line}"
+            waits = entry["state"] == "dead" and seen.of_key(f"budget:{instance}").get("after_dead") == "wait"
+            assert entry["state"] in UNFINISHED or waits, f"{job_id} is {entry['state']} and stands in {line}"
+        sending = [job_id for job_id in members if seen.job(job_id)["state"] == "sending"]
+        first = min(members, key=lambda job_id: float(members[job_id]))
+        assert len(sending) <= 1, f"{sending} are sent at once"
+        if sending:
+            assert sending == [first], f"{sending[0]} is sent before {first}"
+        if record.startswith("id:"):
+            assert seen.job(first)["state"] != "blocked", f"{first} is the first of {line}, and blocked"
+    for job_id, entry in seen.jobs():
+        if entry.get("kind") == "opportunities.update" and entry["state"] == "blocked":
+            assert job_id in standing, f"{job_id} is blocked, and behind nobody"
+        if "record" in entry and entry["state"] in UNFINISHED:
+            assert job_id in standing, f"{job_id} is {entry['state']} and stands in no line"
+
+
+def letters_are_remembered_while_they_can_be_replayed(seen: Snapshot) -> None:
+    """And what was written since, only that long."""
+    letters = dict(seen.named("letters:"))
+    for line, members in letters.items():
+        for job_id in members:
+            assert seen.job(job_id).get("state") not in ENDED, f"{job_id} has ended, and stands in letters:{line}"
+    for line, _ in seen.named("newer:"):
+        assert letters.get(line), f"newer:{line} is of no use to anybody"
+    for job_id, entry in seen.jobs():
+        if entry.get("state") == "dead" and "record" in entry:
+            assert job_id in letters.get(f"{entry['instance']}:{entry['record']}", {}), f"{job_id} is forgotten"
+
+
+def doubts_are_looked_into(seen: Snapshot) -> None:
+    """Or are a person's; and only doubts are."""
+    probes, granted = seen.of_key("probes"), seen.of_key("granted")
+    looking = {job_id for _, members in seen.named("looking:") for job_id in members}
+    for job_id, entry in seen.jobs():
+        if entry.get("state") == "in_doubt":
+            assert (job_id in probes) != (entry.get("doubt") == "person"), (
+                f"nobody looks for {job_id}, or somebody does"
+            )
+        else:
+            assert job_id not in probes, f"{job_id} is {entry.get('state')}, and looked for"
+            assert job_id not in looking, f"{job_id} is {entry.get('state')}, and wants a look-up"
+    assert not looking & set(granted), "a look-up that has a slot wants another"
+
+
+def deadlines_are_watched(seen: Snapshot) -> None:
+    """Of every job that waits for something."""
+    expiring = seen.of_key("expiring")
+    for job_id, entry in seen.jobs():
+        if entry.get("deadline") and entry["state"] in {"scheduled", "waiting", "held", "blocked"}:
+            assert job_id in expiring, f"{job_id} is {entry['state']} beyond its deadline"
+
+
+def leases_and_slots_belong_to_somebody(seen: Snapshot, caps: Mapping[str, int], looked_for: Container[str]) -> None:
+    """No claim without a lease, no place in flight without a call, no line that nobody looks at."""
+    tags = {tag for tag, _ in seen.named("claim:")}
+    assert tags == set(seen.of_key("leases"))
+    for instance, cap in caps.items():
+        in_flight = seen.of_key(f"inflight:{instance}")
+        assert len(in_flight) <= cap
+        for member in in_flight:
+            job_id = member.removeprefix("look:")
+            if job_id != member:
+                # One that is lost keeps its place until its time is over.
+                waits = job_id in seen.of_key("granted")
+                assert waits or job_id in looked_for, f"{member} keeps a place for no look-up"
+                continue
+            entry = seen.job(job_id)
+            granted = entry["state"] == "queued" and "slot_at" in entry
+            assert granted or entry["state"] == "sending", f"{job_id} keeps a place in flight, but is {entry}"
+        wanted = seen.of_key(f"waiting:{instance}") or seen.of_key(f"looking:{instance}")
+        if wanted and not seen.of_key(f"hold:{instance}"):
+            assert instance in seen.of_key("slots"), f"nobody looks at the line of {instance}"
+
+
+def a_trial_is_under_way(seen: Snapshot, looked_for: Iterable[str]) -> None:
+    """Or everybody would wait for what nobody tries."""
+    for instance, budget in seen.named("budget:"):
+        trial = budget.get("trial")
+        if trial is None or trial.removeprefix("look:") in {*looked_for, *seen.of_key("granted")}:
+            continue
+        entry = seen.job(trial)
+        granted = entry.get("state") == "queued" and "slot_at" in entry
+        assert granted or entry.get("state") == "sending", f"{trial} is {instance}'s trial, but is {entry.get('state')}"
+
+
+def nothing_that_is_resolved_is_blocked(seen: Snapshot) -> None:
+    """An update does not wait for a record that is known."""
+    for job_id in seen.of_key("blocked"):
+        entry = seen.job(job_id)
+        if entry["record"].startswith("ref:"):
+            assert entry["ref"] not in seen.of_key(f"refs:{entry['instance']}"), f"{job_id} waits for a known record"
+
+
+def is_update(job: AnyJob | None) -> bool:
+    """Whether order matters for it."""
+    return isinstance(job, UpdateOpportunity)

@@ -1,0 +1,439 @@
+"""All that can happen to jobs, in any order: the rules of the state machine in `test_ledger_machine`.
+
+Producers, foreign applications that send copies, workers that die or freeze, look-ups, operators, and time itself take
+turns at random. Time is moved by hand (leases, due times and cool-downs are rewritten in Redis), so that a failure does
+not depend on how fast the machine is.
+"""
+
+import time
+from collections import defaultdict
+from typing import Any, cast
+
+import redis
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from integration.ledger import laws
+from integration.ledger.desk import LANES
+from integration.ledger.drawn import A_MINUTE_MS, ANSWERS, ANY, ENDINGS, INSTANCES, SEEN, TTL_S, Claim, Focus, drafts
+from integration.ledger.snapshot import Snapshot
+from oppsync import CreateOpportunity, State, UpdateOpportunity
+from oppsync_worker.contract.jobs import AnyJob
+from oppsync_worker.contract.states import Cause
+from oppsync_worker.contract.wire import encode, read_message
+from oppsync_worker.ledger import claims, ends, enqueuing, looking, operating
+from oppsync_worker.ledger.begin import Go, Soon, begin, begun
+from oppsync_worker.ledger.promoting import Look, promoted
+from oppsync_worker.ledger.scripts import Call, run
+from stage import time_passes, told
+
+CAP = {"acme": 2, "globex": 1}
+REQUESTS_A_SECOND = 100
+HORIZON_MS = 250
+CRASHES = 2
+AT_REST = laws.ENDED | {"dead", "in_doubt", "blocked"}
+
+
+class Lives(RuleBasedStateMachine):
+    """The rules, and what the CRM would have seen of them."""
+
+    client: redis.Redis
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.client.flushall()
+        self.known: dict[str, AnyJob] = {}
+        self.raw: dict[str, str] = {}
+        self.copied: set[str] = set()
+        self.claims: list[Claim] = []
+        self.looks: list[Look] = []
+        self.looked_for: set[str] = set()
+        self.sent: dict[str, str] = {}
+        """Creates that the CRM may have, and why they must not be sent again."""
+        self.written: dict[tuple[str, str, str], dict[str, int]] = defaultdict(dict)
+        """Record and field -> the updates that may have written it, by job id, with their numbers."""
+        self.unsure: dict[tuple[str, str], str] = {}
+        """Record -> the update of which an answer was lost, and which may still be carried out."""
+        self.focus = Focus.EVERYTHING
+        for instance in INSTANCES:
+            self.announce(instance, after_dead="go_on")
+
+    @initialize(focus=st.sampled_from(Focus))
+    def looks_at(self, focus: Focus) -> None:
+        """Choose what this life is about."""
+        self.focus = focus
+
+    def focused(self, draft: AnyJob) -> AnyJob:
+        """The draft as a job of this life."""
+        given: dict[str, Any] = {"job_id": f"job-{len(self.known)}"}
+        if self.focus is not Focus.EVERYTHING:
+            given["instance"] = "acme"
+        if self.focus is Focus.RECORD:
+            names = ("title", "value", "fields", "lane", "deadline")
+            kept = {name: value for name in names if (value := getattr(draft, name)) is not None}
+            return UpdateOpportunity(funnel_id=7, opportunity_id=5, **kept, **given)
+        return draft.model_copy(update=given)
+
+    def run(self, call: Call) -> Any:
+        """Run a script; none may ever raise."""
+        return run(self.client, call)
+
+    def entry(self, job_id: str) -> dict[str, str]:
+        """A job's entry."""
+        fields = cast("dict[bytes, bytes]", self.client.hgetall(f"oppsync:job:{job_id}"))
+        return {name.decode(): value.decode() for name, value in fields.items()}
+
+    def one_of(self, which: int, *, sent: bool) -> Claim | None:
+        """A claim in hand that was sent already, or not."""
+        candidates = [claim for claim in self.claims if claim.sent is sent]
+        return candidates[which % len(candidates)] if candidates else None
+
+    # Producers.
+
+    @rule(draft=drafts())
+    def enqueue(self, draft: AnyJob) -> None:
+        """A producer of ours; doing it twice is doing it once."""
+        job = self.focused(draft)
+        first = enqueuing.receipt(self.run(enqueuing.enqueue(job)))
+        assert enqueuing.receipt(self.run(enqueuing.enqueue(job))) == (first[0], False)
+        if first[1]:
+            self.known[job.job_id] = job
+            self.raw[job.job_id] = encode(job)
+
+    @rule(draft=drafts())
+    def push(self, draft: AnyJob) -> None:
+        """Another Celery application."""
+        job = self.focused(draft)
+        self.known[job.job_id] = job
+        self.raw[job.job_id] = encode(job).replace('"origin":"oppsync"', '"origin":"elsewhere"')
+        self.client.lpush(job.lane.queue, self.raw[job.job_id])
+
+    @rule(which=ANY)
+    def push_a_copy(self, which: int) -> None:
+        """A message sent twice, perhaps long after its job has ended."""
+        if self.known:
+            job = list(self.known.values())[which % len(self.known)]
+            self.copied.add(job.job_id)
+            self.client.lpush(job.lane.queue, self.raw[job.job_id])
+
+    # Workers.
+
+    @rule(most=st.integers(1, 4))
+    def claim(self, most: int) -> None:
+        """Take messages."""
+        call = claims.claim(LANES, most=most, lease_ms=A_MINUTE_MS, worker="w")
+        taken, buried = claims.claimed(self.run(call))
+        assert not buried
+        self.claims += [Claim(one.tag, read_message(one.message.decode())) for one in taken]
+
+    @rule(which=ANY, again=st.booleans())
+    def begin(self, which: int, again: bool) -> None:  # noqa: FBT001 - drawn
+        """Ask to send, as late as a granted slot says; the answer may have to be asked for twice."""
+        claim = self.one_of(which, sent=False)
+        if claim is None:
+            return
+        time.sleep(max(0.0, claim.due - time.monotonic()))
+        call = begin(claim.hand, claim.job, horizon_ms=HORIZON_MS)
+        answer = begun(self.run(call))
+        if isinstance(answer, Soon):
+            assert answer.delay_ms <= HORIZON_MS
+            claim.due = time.monotonic() + answer.delay_ms / 1000
+        elif isinstance(answer, Go):
+            if again:
+                repeated = begun(self.run(call))
+                assert isinstance(repeated, Go)
+                assert (repeated.attempt, repeated.overwritten) == (answer.attempt, answer.overwritten)
+            self.goes(claim, answer)
+        else:
+            self.claims.remove(claim)
+
+    def goes(self, claim: Claim, go: Go) -> None:
+        """A request leaves."""
+        job = claim.job
+        claim.sent = True
+        assert job.job_id not in self.sent, f"sent although {self.sent[job.job_id]}"
+        if isinstance(job, CreateOpportunity):
+            self.sent[job.job_id] = f"claim {claim.tag} may have created it"
+        else:
+            self.overwrites_nothing_newer(claim, go)
+        budget = cast("dict[bytes, bytes]", self.client.hgetall(f"oppsync:budget:{job.instance}"))
+        soon_ms = (self.client.time()[0] + 10) * 1000
+        assert float(budget.get(b"cool_until", 0)) < soon_ms, f"{job.job_id} was sent while {job.instance} cools down"
+        assert float(budget.get(b"open_until", 0)) < soon_ms, f"{job.job_id} was sent although the breaker is open"
+        if b"trips" in budget:
+            assert budget.get(b"trial") == job.job_id.encode(), f"{job.job_id} is not the trial"
+        assert not self.client.exists(f"oppsync:hold:{job.instance}"), "sent while its instance is on hold"
+
+    def overwrites_nothing_newer(self, claim: Claim, go: Go) -> None:
+        """No field is sent that a newer update has written, or may write yet."""
+        job, entry = claim.job, self.entry(claim.job.job_id)
+        record = (job.instance, f"id:{go.opportunity_id}")
+        assert entry["record"] == record[1]
+        claim.number, claim.fields = int(entry["number"]), job.without(go.overwritten).written()
+        assert self.unsure.get(record, job.job_id) == job.job_id, f"{self.unsure[record]} may be carried out still"
+        for field in claim.fields:
+            others = {one: number for one, number in self.written[*record, field].items() if one != job.job_id}
+            newer = {one: number for one, number in others.items() if number > claim.number}
+            assert not newer, f"{job.job_id} writes {field} of {record} over {newer}"
+            self.written[*record, field][job.job_id] = claim.number
+
+    @rule(most=st.integers(1, 4), answers=st.lists(st.sampled_from(ANSWERS), max_size=3))
+    def work(self, most: int, answers: list[str]) -> None:
+        """A worker at its usual business."""
+        self.claim(most)
+        for which in range(most):
+            self.begin(which, again=False)
+        for answer in answers:
+            self.settle(0, answer)
+
+    @rule(answers=st.lists(st.sampled_from(ANSWERS), min_size=4, max_size=8))
+    def time_and_work(self, answers: list[str]) -> None:
+        """What is due goes on, and is worked off, one by one."""
+        for answer in answers:
+            self.promote(100)
+            self.work(1, [answer])
+
+    @rule(which=ANY, how=st.sampled_from(ANSWERS))
+    def settle(self, which: int, how: str) -> None:
+        """An answer came, or did not; the script may have to be asked twice."""
+        claim = self.one_of(which, sent=True)
+        if claim is None:
+            return
+        self.claims.remove(claim)
+        if self.focus is Focus.FAILING and how in {"succeed", "bury"} and which % 3:
+            how = "unsent"
+        call, carried_out = ENDINGS[how](claim)
+        token = self.entry(claim.job.job_id).get("token")
+        state = ends.ended(self.run(call))
+        self.run(call)
+        if state is not None and carried_out is False:
+            # Provably not carried out, and recorded so: it may go again.
+            self.sent.pop(claim.job.job_id, None)
+            self.unwrite(claim)
+        if state is not None and carried_out is None and isinstance(claim.job, UpdateOpportunity):
+            assert token == claim.tag
+            self.is_unsure(claim.job.job_id)
+
+    def is_unsure(self, job_id: str) -> None:
+        """The update may be carried out still."""
+        entry = self.entry(job_id)
+        if "record" in entry:
+            self.unsure[entry["instance"], entry["record"]] = job_id
+
+    def unwrite(self, claim: Claim) -> None:
+        """It has written nothing after all; but an earlier attempt of it may have."""
+        if self.unsure.get((claim.job.instance, f"id:{claim.job.target}")) != claim.job.job_id:
+            for writers in self.written.values():
+                writers.pop(claim.job.job_id, None)
+
+    @rule(which=ANY, held=st.booleans(), named=st.booleans())
+    def settle_before_beginning(self, which: int, held: bool, named: bool) -> None:  # noqa: FBT001 - drawn
+        """A worker that does not know the instance, or an older one that cannot read the job."""
+        claim = self.one_of(which, sent=False)
+        if claim is None:
+            return
+        self.claims.remove(claim)
+        hand, job = claim.hand, claim.job
+        if held:
+            self.run(ends.hold_unknown_instance(hand, kind=job.kind, instance=job.instance, lane=job.lane))
+        else:
+            instance = job.instance if named else None
+            self.run(ends.bury(hand, cause=Cause.INVALID, detail="said", kind=job.kind, instance=instance))
+
+    @rule(which=ANY)
+    def release(self, which: int) -> None:
+        """A worker stops of its own will."""
+        claim = self.one_of(which, sent=False)
+        if claim is not None:
+            self.claims.remove(claim)
+            self.run(claims.release(claim.tag))
+
+    @rule(which=ANY, sent=st.booleans(), dies=st.booleans())
+    def lose(self, which: int, sent: bool, dies: bool) -> None:  # noqa: FBT001 - drawn
+        """A worker is silent past its lease: dead, or only frozen and soon to go on with a stale claim."""
+        claim = self.one_of(which, sent=sent)
+        if claim is None:
+            return
+        if dies:
+            self.claims.remove(claim)
+        token = self.entry(claim.job.job_id).get("token")
+        self.client.zadd("oppsync:leases", {claim.tag: 1}, xx=True)
+        self.run(claims.restore(most=10, crashes=CRASHES, ttl_s=TTL_S))
+        assert self.run(claims.renew([claim.tag], lease_ms=A_MINUTE_MS)) == [claim.tag.encode()]
+        if claim.sent and token == claim.tag and isinstance(claim.job, UpdateOpportunity):
+            self.is_unsure(claim.job.job_id)
+
+    # Look-ups.
+
+    @rule(takes=st.integers(1, 3))
+    def take_on_looks(self, takes: int) -> None:
+        """A worker looks into doubts."""
+        for job_id, _ in self.client.zscan_iter("oppsync:probes"):
+            self.client.zadd("oppsync:probes", {job_id: 1})
+        self.looks += promoted(self.run(time_passes(takes=takes))).looks
+        self.looked_for |= {look.job_id for look in self.looks}
+
+    @rule(which=ANY, asked=st.booleans(), how=st.sampled_from(SEEN))
+    def look(self, which: int, asked: bool, how: str) -> None:  # noqa: FBT001 - drawn
+        """It asks for leave, or does not even come to it; then it tells what it saw."""
+        if not self.looks:
+            return
+        look = self.looks.pop(which % len(self.looks))
+        if asked:
+            leave = looking.leave(self.run(looking.may_look(look, horizon_ms=HORIZON_MS)))
+            if isinstance(leave, looking.LookNever):
+                return
+        told_of = looking.Told("{}", ends.Effects(answers=how != "again"))
+        match how:
+            case "again" | "more":
+                call = looking.again(look, told_of, inquiry="{}", delay_ms=0 if how == "more" else A_MINUTE_MS)
+            case "person":
+                call = looking.ask_person(look, told_of, inquiry="{}", why="said")
+            case "adopt":
+                call = looking.adopt(look, told_of, opportunity_id=50, result={}, unmarked=True, ttl_s=TTL_S)
+            case "resend":
+                call = looking.resend(look, told_of, why="said")
+            case _:
+                call = looking.bury(look, told_of, detail="said")
+        current = self.entry(look.job_id).get("probe_token")
+        state = self.run(call).decode()
+        assert state == "lost" or current == look.token, "whoever looks no more has changed something"
+        if state in {"scheduled", "dead"}:
+            self.sent.pop(look.job_id, None)
+
+    @rule(which=ANY)
+    def lose_a_look(self, which: int) -> None:
+        """A worker dies over it."""
+        if self.looks:
+            self.looks.pop(which % len(self.looks))
+
+    # Time.
+
+    @rule(most=st.sampled_from([1, 2, 100]))
+    def promote(self, most: int) -> None:
+        """What time alone decides."""
+        for place in ("schedule", "slots"):
+            for member, _ in self.client.zscan_iter(f"oppsync:{place}"):
+                self.client.zadd(f"oppsync:{place}", {member: 1})
+        self.run(time_passes(most=most))
+
+    @rule(instance=st.sampled_from(INSTANCES))
+    def cool_down_ends(self, instance: str) -> None:
+        """A minute passes; so does the breaker's pause, and whatever a look-up or a trial has kept that was lost."""
+        budget = f"oppsync:budget:{instance}"
+        for member, _ in self.client.zscan_iter(f"oppsync:inflight:{instance}"):
+            if member.startswith(b"look:"):
+                self.client.zadd(f"oppsync:inflight:{instance}", {member: 1})
+        self.client.hdel(budget, "cool_until", "next", "trial_until")
+        if self.client.hexists(budget, "open_until"):
+            self.client.hset(budget, "open_until", 1)
+
+    @rule()
+    def updates_have_landed(self) -> None:
+        """Whatever the CRM might still have carried out, it has."""
+        for key in self.client.scan_iter("oppsync:unsure:*"):
+            self.client.delete(key)
+        self.unsure.clear()
+
+    @rule()
+    def deadlines_pass(self) -> None:
+        """All of them."""
+        for job_id, _ in self.client.zscan_iter("oppsync:expiring"):
+            self.client.zadd("oppsync:expiring", {job_id: 1})
+        self.run(time_passes())
+
+    @rule(instance=st.sampled_from(INSTANCES), after_dead=st.sampled_from(["go_on", "go_on", "wait"]))
+    def announce(self, instance: str, after_dead: str, fingerprint: str = "one") -> None:
+        """A worker tells what it knows."""
+        pace: dict[str, Any] = {"requests": REQUESTS_A_SECOND, "window_ms": 1000, "concurrency": CAP[instance]}
+        choices: dict[str, Any] = {"breaker_failures": 4, "settle_ms": 600_000, "probe_ms": 0}
+        chosen = self.client.hget(f"oppsync:budget:{instance}", "after_dead") or after_dead.encode()
+        choices["after_dead"] = chosen.decode()
+        self.run(told(instance, fingerprint=fingerprint, **pace, **choices))
+
+    # Operators.
+
+    @rule(instance=st.sampled_from(INSTANCES), on=st.booleans())
+    def hold(self, instance: str, on: bool) -> None:  # noqa: FBT001 - drawn
+        """Hold an instance, or release it."""
+        self.run(operating.hold(instance, cause="operator", note="") if on else operating.unhold(instance))
+
+    @rule(which=ANY)
+    def replay(self, which: int) -> None:
+        """Replay a dead letter: whoever does it says that it may be sent again."""
+        letters = cast("list[bytes]", self.client.zrange("oppsync:dead", 0, -1))
+        if letters:
+            job_id = letters[which % len(letters)].decode()
+            job = self.known[job_id]
+            writes = job.written() if laws.is_update(job) else ()
+            answer = operating.word(self.run(operating.replay(job_id, by="me", writes=writes)))
+            assert answer == "dead" or (answer == "superseded" and laws.is_update(job))
+            if answer == "dead":
+                self.sent.pop(job_id, None)
+
+    @rule(which=ANY, how=st.sampled_from(["adopt", "resend", "inquire", "discard"]))
+    def decide(self, which: int, how: str) -> None:
+        """An operator settles a doubt."""
+        doubts = cast("list[bytes]", self.client.zrange("oppsync:in_doubt", 0, -1))
+        if not doubts:
+            return
+        job_id = doubts[which % len(doubts)].decode()
+        match how:
+            case "adopt":
+                call = operating.adopt(job_id, opportunity_id=60, result={}, by="me", ttl_s=TTL_S, though_taken=True)
+                assert operating.adopted(self.run(call)) == ("in_doubt", None)
+            case "resend":
+                assert operating.word(self.run(operating.resend(job_id, by="me"))) == "in_doubt"
+                self.sent.pop(job_id, None)
+            case "inquire":
+                assert operating.word(self.run(operating.inquire(job_id, by="me"))) == "in_doubt"
+            case _:
+                self.run(operating.discard(job_id, state=State.IN_DOUBT, by="me", ttl_s=TTL_S))
+
+    @rule(which=ANY, state=st.sampled_from([State.DEAD, State.WAITING, State.HELD, State.BLOCKED, State.SCHEDULED]))
+    def discard(self, which: int, state: State) -> None:
+        """Drop a job, if it is where the operator believes it to be."""
+        if self.known:
+            job_id = list(self.known)[which % len(self.known)]
+            self.run(operating.discard(job_id, state=state, by="me", ttl_s=TTL_S))
+
+    @invariant()
+    def all_is_well(self) -> None:
+        """Look at everything."""
+        seen = Snapshot.of(self.client)
+        laws.every_job_is_in_exactly_one_place(seen, self.known, self.copied)
+        laws.what_names_a_job_is_filed(seen, self.known)
+        laws.updates_stand_in_the_line_of_their_record(seen)
+        laws.letters_are_remembered_while_they_can_be_replayed(seen)
+        laws.doubts_are_looked_into(seen)
+        laws.deadlines_are_watched(seen)
+        laws.leases_and_slots_belong_to_somebody(seen, CAP, self.looked_for)
+        laws.a_trial_is_under_way(seen, self.looked_for)
+
+    def teardown(self) -> None:
+        """Every worker dies, every hold is lifted, all time passes: nothing may be left that could go on."""
+        while self.claims:
+            self.lose(0, self.claims[0].sent, dies=True)
+        for _ in range(80):
+            for instance in INSTANCES:
+                self.hold(instance, on=False)
+                self.cool_down_ends(instance)
+                self.announce(instance, "go_on", "another")
+            self.updates_have_landed()
+            self.promote(100)
+            self.claim(100)
+            while self.claims:
+                self.begin(0, again=False)
+                self.settle(0, "succeed")
+            self.all_is_well()
+            seen = Snapshot.of(self.client)
+            on_the_way = [job_id for job_id, entry in seen.jobs() if entry.get("state") not in AT_REST | {"scheduled"}]
+            later = [job_id for job_id in seen.of_key("schedule") if self.known[job_id].not_before is None]
+            if not (on_the_way or later or any(self.client.llen(lane) for lane in LANES)):
+                break
+        else:
+            stuck = {job_id: seen.job(job_id) for job_id in on_the_way or later}
+            lines = {name: value for name, value in seen.hashes.items() if name.startswith(("record:", "waiting:"))}
+            raise AssertionError(f"stuck: {stuck} in {lines}")
+        laws.nothing_that_is_resolved_is_blocked(seen)
+        super().teardown()

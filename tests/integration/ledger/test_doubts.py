@@ -1,0 +1,284 @@
+"""Doubts in the ledger: when they are looked into, by whom, and how they end."""
+
+import json
+from typing import Any
+
+import pytest
+import redis
+
+from integration.ledger.desk import ATTEMPT, TTL_S, Desk, change, deal, titles
+from oppsync_worker.contract.jobs import CreateOpportunity
+from oppsync_worker.contract.states import State
+from oppsync_worker.ledger import ends, keys, looking, operating
+from oppsync_worker.ledger.begin import Parked
+from oppsync_worker.ledger.looking import LookNever, LookNow, LookSoon, Told
+from oppsync_worker.ledger.promoting import Look
+from oppsync_worker.ledger.scripts import Call
+from stage import told
+
+TOLD = Told(history="{}", effects=ends.Effects(answers=True))
+PROBES = f"{keys.PREFIX}probes"
+
+
+@pytest.fixture
+def desk(ledger: redis.Redis) -> Desk:
+    """An instance without limits, which looks into doubts at once."""
+    desk = Desk(ledger)
+    desk.run(told("acme", probe_ms=0))
+    return desk
+
+
+def doubt(desk: Desk, **given: Any) -> tuple[CreateOpportunity, ends.Hand]:
+    """A create whose answer was lost."""
+    job = deal(**given)
+    desk.enqueue(job)
+    hand, _, _ = desk.send_next()
+    desk.run(ends.doubt(hand, attempt=ATTEMPT))
+    assert desk.state(job) == "in_doubt"
+    return job, hand
+
+
+def adopt(look: Look, *, opportunity_id: int = 9, unmarked: bool = False) -> Call:
+    """The record was found."""
+    return looking.adopt(look, TOLD, opportunity_id=opportunity_id, result={"x": 1}, unmarked=unmarked, ttl_s=TTL_S)
+
+
+def test_a_doubt_is_looked_into_after_the_first_time_has_passed(desk: Desk) -> None:
+    """Counted from the send, on Redis' clock."""
+    desk.run(told("acme", probe_ms=60_000))
+    job, _ = doubt(desk)
+    assert desk.looks() == ()
+
+    sent_at = float(desk.field(job, "sent_at"))
+
+    assert float(desk.client.zscore(PROBES, job.job_id) or 0) == sent_at + 60_000
+
+
+def test_a_look_carries_what_must_be_known(desk: Desk) -> None:
+    """The message, how long ago, how often; nothing of it is anybody else's meanwhile."""
+    job, _ = doubt(desk, title="Deal")
+
+    look = desk.look()
+
+    assert look.job_id == job.job_id
+    assert b"Deal" in look.message
+    assert (look.attempts, look.replays, look.inquiry, look.instance) == (1, 0, "", "acme")
+    assert 0 <= look.sent_ms_ago < 5_000
+    assert desk.looks() == ()
+    assert desk.leave(look) == LookNow()
+
+
+def test_adopting_ends_it_as_a_success(desk: Desk) -> None:
+    """With a result, and updates that waited for the record go on."""
+    job, _ = doubt(desk, external_ref="r")
+    waiting = change("r", title="waits")
+    desk.enqueue(waiting)
+    desk.begin(*desk.one())
+    look = desk.look()
+
+    assert desk.run(adopt(look)) == b"succeeded"
+
+    assert desk.field(job, "opportunity_id") == "9"
+    result = json.loads(desk.client.get(f"celery-task-meta-{job.job_id}") or "{}")
+    assert (result["status"], result["result"]) == ("SUCCESS", {"x": 1})
+    assert titles(desk.work_off()) == ["waits"]
+    assert desk.client.zcard(PROBES) == 0
+
+
+def test_sending_again_is_another_attempt(desk: Desk) -> None:
+    """Nothing of the old inquiry is left."""
+    job, _ = doubt(desk)
+    desk.run(looking.again(desk.look(), TOLD, inquiry='{"some": "thing"}', delay_ms=0))
+    look = desk.look()
+    assert look.inquiry == '{"some": "thing"}'
+
+    assert desk.run(looking.resend(look, TOLD, why="absent")) == b"scheduled"
+
+    desk.pass_time()
+    _, sent, go = desk.send_next()
+    assert (sent, go.attempt) == (job, 2)
+    assert desk.field(job, "inquiry") == ""
+
+
+def test_a_person_is_asked_and_nothing_more_happens(desk: Desk) -> None:
+    """Until one looks, adopts, resends or discards."""
+    job, _ = doubt(desk)
+    desk.run(looking.ask_person(desk.look(), TOLD, inquiry="{}", why="two records"))
+
+    assert desk.looks() == ()
+    assert (desk.state(job), desk.field(job, "doubt"), desk.field(job, "detail")) == (
+        "in_doubt",
+        "person",
+        "two records",
+    )
+
+
+def test_a_look_that_is_lost_is_found_again(desk: Desk) -> None:
+    """And whoever comes back with it too late changes nothing."""
+    _, _ = doubt(desk)
+    lost = desk.look()
+    desk.pass_time()
+    again = desk.look()
+    assert again.token != lost.token
+
+    assert desk.leave(lost) == LookNever()
+    assert desk.run(looking.resend(lost, TOLD, why="")) == b"lost"
+    assert desk.run(adopt(again)) == b"succeeded"
+
+
+def test_the_owners_own_truth_ends_the_doubt_and_the_look(desk: Desk) -> None:
+    """A late answer to the very attempt that is in doubt."""
+    job, hand = doubt(desk)
+    look = desk.look()
+
+    desk.succeed(hand, job, opportunity_id=7)
+
+    assert desk.field(job, "opportunity_id") == "7"
+    assert desk.leave(look) == LookNever()
+    assert desk.run(adopt(look)) == b"lost"
+    assert desk.field(job, "opportunity_id") == "7"
+
+
+def test_the_owners_truth_comes_too_late_after_it_was_sent_again(desk: Desk) -> None:
+    """It is somebody else's attempt by now."""
+    job, hand = doubt(desk)
+    desk.run(looking.resend(desk.look(), TOLD, why="absent"))
+    desk.pass_time()
+    desk.send_next()
+
+    assert ends.ended(desk.run(ends.succeed(hand, opportunity_id=7, result={}))) is None
+
+    assert desk.state(job) == "sending"
+
+
+def test_a_record_of_another_job_is_not_adopted(desk: Desk) -> None:
+    """Only this ledger can tell whose an unmarked record is."""
+    first, hand = doubt(desk)
+    desk.run(ends.succeed(hand, opportunity_id=9, result={}, marker=ends.Marker(7, lands=None)))
+    second, _ = doubt(desk)
+    look = desk.look()
+
+    assert desk.run(adopt(look, unmarked=True)) == b"taken"
+
+    assert desk.state(second) == "in_doubt"
+    answer = desk.run(operating.adopt(second.job_id, opportunity_id=9, result={}, by="me", ttl_s=60))
+    assert operating.adopted(answer) == ("taken", first.job_id)
+    answer = desk.run(operating.adopt(second.job_id, opportunity_id=9, result={}, by="me", ttl_s=60, though_taken=True))
+    assert operating.adopted(answer) == ("in_doubt", None)
+
+
+def test_a_worker_lost_while_sending_leaves_a_doubt_that_is_looked_into(desk: Desk) -> None:
+    """By whoever is there."""
+    job = deal()
+    desk.enqueue(job)
+    desk.send_next()
+
+    desk.silence()
+
+    assert desk.look().job_id == job.job_id
+
+
+def test_reconciling_can_be_switched_off(desk: Desk) -> None:
+    """Every doubt is a person's then."""
+    desk.run(told("acme", probe_ms=-1))
+    job, _ = doubt(desk)
+
+    assert desk.looks() == ()
+    assert desk.field(job, "doubt") == "person"
+
+
+class TestBudget:
+    """Look-ups are requests like any other."""
+
+    def test_a_look_takes_a_slot(self, desk: Desk) -> None:
+        """What is sent after it stands a slot apart."""
+        desk.run(told("acme", requests=60, probe_ms=0))
+        doubt(desk)
+        desk.client.hset(keys.budget("acme"), "next", 0)
+        look = desk.look()
+        assert desk.leave(look) == LookNow()
+        desk.enqueue(deal())
+
+        assert desk.begin(*desk.one()) == Parked(State.WAITING, "waiting")
+
+    def test_a_look_is_counted_in_the_window(self, desk: Desk) -> None:
+        """One too many is not begun."""
+        doubt(desk)
+        desk.run(told("acme", requests=2, probe_ms=0))
+        for _ in range(2):
+            desk.client.rpush(f"{keys.PREFIX}sent:acme", int(desk.client.time()[0] * 1000))
+        look = desk.look()
+
+        assert desk.leave(look) == LookNever()
+
+        assert desk.client.zcard(f"{keys.PREFIX}looking:acme") == 1
+
+    def test_looks_and_jobs_take_turns(self, desk: Desk) -> None:
+        """A hundred doubts do not keep jobs from being sent, nor the other way round."""
+        desk.run(told("acme", probe_ms=10_000_000))
+        for _ in range(6):
+            doubt(desk)
+        desk.run(told("acme", requests=60, probe_ms=10_000_000))
+        desk.enqueue(*[deal() for _ in range(6)])
+        desk.client.hset(keys.budget("acme"), "next", f"{(desk.now_s() + 50) * 1000}")
+        for taken in desk.claim():
+            desk.begin(*taken)
+        for member in desk.client.zrange(PROBES, 0, -1):
+            desk.client.zadd(PROBES, {member: 1})
+        desk.looks(takes=0)
+
+        order = []
+        while len(order) < 12:
+            desk.client.hset(keys.budget("acme"), "next", 0)
+            desk.client.zadd(keys.SLOTS, {"acme": 1})
+            order += ["look"] * len(desk.looks()) + ["job"] * len(desk.claim())
+
+        assert order[:8].count("look") == 4
+
+    def test_no_look_during_a_cool_down(self, desk: Desk) -> None:
+        """Nor one that was granted before it."""
+        doubt(desk)
+        look = desk.look()
+        other = deal()
+        desk.enqueue(other)
+        hand, _, _ = desk.send_next()
+        desk.run(ends.wait(hand, cool_down_ms=60_000, limit=None, attempt=ATTEMPT))
+
+        assert desk.leave(look) == LookNever()
+        assert desk.looks() == ()
+
+    def test_no_look_while_the_instance_is_on_hold(self, desk: Desk) -> None:
+        """It goes on when the hold is lifted."""
+        doubt(desk)
+        look = desk.look()
+        desk.run(operating.hold("acme", cause="operator", note=""))
+        assert desk.leave(look) == LookNever()
+        assert desk.looks() == ()
+
+        desk.run(operating.unhold("acme"))
+
+        assert desk.leave(desk.look()) == LookNow()
+
+    def test_a_look_keeps_its_place_in_flight_until_it_is_over(self, desk: Desk) -> None:
+        """The cap on calls in flight counts it."""
+        desk.run(told("acme", concurrency=1, probe_ms=0))
+        doubt(desk)
+        look = desk.look()
+        desk.enqueue(deal())
+        assert desk.begin(*desk.one()) == Parked(State.WAITING, "waiting")
+
+        desk.run(looking.again(look, TOLD, inquiry="{}", delay_ms=60_000))
+
+        assert len(desk.claim()) == 1
+
+    def test_a_slot_ahead_is_waited_for(self, desk: Desk) -> None:
+        """As jobs do."""
+        desk.run(told("acme", requests=600, probe_ms=0))
+        doubt(desk)
+        desk.client.hset(keys.budget("acme"), "next", f"{desk.now_s() * 1000 + 200}")
+        look = desk.look()
+
+        answer = desk.leave(look)
+
+        assert isinstance(answer, LookSoon)
+        assert 0 < answer.delay_ms <= 250

@@ -1,0 +1,319 @@
+"""What follows from look-ups: when a record is adopted, a create sent again, a person asked."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oppsync_worker.instances import ReconcileSettings
+from oppsync_worker.policy import reconcile
+from oppsync_worker.policy.evidence import Saw
+from oppsync_worker.policy.inquiry import Inquiry, Last, Source
+from oppsync_worker.policy.reconcile import Adopt, Again, AskPerson, Errand, Question, Resend, Step, next_errand
+
+NOTHING = Saw((), (), (), declared=False, blind=False)
+OURS = Saw((9,), (), (), declared=True, blind=False)
+OTHERS = Saw((), (), (), declared=True, blind=False)
+"""Records of others, which show that SprintHub knows the marker's field."""
+BLIND = Saw((), (), (), declared=False, blind=True)
+PROBABLE = Saw((), (9,), (), declared=False, blind=True)
+UNSURE = Saw((), (), (8,), declared=False, blind=True)
+
+REFUSED, FAILED = "refused", "failed"
+Seen = Saw | str
+
+
+@dataclass
+class Case:
+    """Looks until the doubt is over, and remembers every look."""
+
+    has_lead: bool = True
+    marked: bool = True
+    lands: bool | None = True
+    settings: ReconcileSettings = field(default_factory=ReconcileSettings)
+    shown: list[Seen] = field(default_factory=list)
+
+    def run(self, *, lead: Iterable[Seen] = (), column: Iterable[Seen] = (), most: int = 200) -> Step:
+        """Look again and again; the last thing a list showed is what it goes on showing."""
+        lists = {Source.LEAD: list(lead), Source.COLUMN: list(column)}
+        self.looks: list[tuple[float, Errand]] = []
+        inquiry, elapsed_s = Inquiry(), self.settings.probe_after_seconds[0]
+        for _ in range(most):
+            errand = next_errand(inquiry, has_lead=self.has_lead)
+            self.looks.append((elapsed_s, errand))
+            here = lists[errand.source]
+            self.shown.append(here.pop(0) if len(here) > 1 else here[0])
+            step = self.step(inquiry, elapsed_s, errand, self.shown[-1])
+            if not isinstance(step, Again):
+                return step
+            inquiry = Inquiry.from_json(step.inquiry.as_json())
+            assert inquiry == step.inquiry
+            elapsed_s += step.delay_s
+        raise AssertionError(f"never ends: {self.looks[-5:]}")
+
+    def step(self, inquiry: Inquiry, elapsed_s: float, errand: Errand, seen: Seen) -> Step:
+        """What follows from one look."""
+        question = Question(self.settings, self.has_lead, self.marked, self.lands, elapsed_s)
+        if seen == REFUSED:
+            return reconcile.refused(inquiry, question, errand)
+        if isinstance(seen, str):
+            return reconcile.failed(inquiry, question, why="503")
+        return reconcile.saw(inquiry, question, errand, seen, whole=True)
+
+    @property
+    def window_s(self) -> float:
+        """The settle window."""
+        return self.settings.probe_after_seconds[-1]
+
+
+def told(step: Step) -> tuple[type[Step], str]:
+    """The step, and its words."""
+    return type(step), getattr(step, "why", "")
+
+
+def settings(**given: Any) -> ReconcileSettings:
+    """Other choices."""
+    return ReconcileSettings(**given)
+
+
+def test_a_record_with_the_marker_ends_it_at_once() -> None:
+    """At the first look, or whenever the list shows it."""
+    assert Case().run(lead=[OURS]) == Adopt(9, "it bears the job's marker")
+    late = Case()
+    assert isinstance(late.run(lead=[OTHERS, REFUSED, OURS], column=[NOTHING]), Adopt)
+    assert [at for at, _ in late.looks] == [5, 15, 45]
+
+
+def test_two_records_with_the_marker_are_a_persons() -> None:
+    """Somebody copied a card, or something is very wrong."""
+    assert told(Case().run(lead=[Saw((7, 9), (), (), declared=True, blind=False)])) == (
+        AskPerson,
+        "2 records bear its marker: 7, 9",
+    )
+
+
+def test_it_is_looked_for_at_growing_distances_and_absent_only_after_the_last() -> None:
+    """5, 15, 45, 120 and 300 seconds after the send."""
+    case = Case()
+
+    step = case.run(lead=[OTHERS])
+
+    assert told(step) == (Resend, "the lead's list does not have it")
+    assert [at for at, _ in case.looks] == [5, 15, 45, 120, 300]
+
+
+@pytest.mark.parametrize(
+    ("case", "lead"),
+    [
+        (Case(lands=None), [NOTHING]),
+        (Case(lands=None), [BLIND]),
+        (Case(lands=False), [OTHERS]),
+        (Case(lands=True), [BLIND]),
+        (Case(marked=False, lands=None), [NOTHING]),
+    ],
+    ids=["never seen to land", "no field", "known not to land", "a record that hides it", "no marker"],
+)
+def test_absence_is_only_probable_where_the_marker_may_not_land(case: Case, lead: list[Seen]) -> None:
+    """An unmarked record could be ours, edited."""
+    assert isinstance(case.run(lead=lead), AskPerson)
+    case.settings = settings(on_probably_absent="resend")
+    assert isinstance(case.run(lead=lead), Resend)
+
+
+def test_the_marker_lands_where_other_records_show_its_field() -> None:
+    """Even before any create of ours was answered."""
+    assert isinstance(Case(lands=None).run(lead=[OTHERS]), Resend)
+
+
+def test_a_choice_may_leave_even_proven_absence_to_a_person() -> None:
+    """`on_absent`."""
+    assert isinstance(Case(settings=settings(on_absent="operator")).run(lead=[OTHERS]), AskPerson)
+
+
+def test_a_refused_list_is_unknown_and_the_column_is_read_at_the_end() -> None:
+    """Twice, whole, the archive included; and what it says is only probable."""
+    case = Case()
+
+    step = case.run(lead=[REFUSED], column=[OTHERS])
+
+    assert told(step) == (AskPerson, "the column's list does not have it, and the lead's was refused")
+    read = [(at, errand.source.value, errand.archived) for at, errand in case.looks]
+    assert read == [
+        (5, "lead", False),
+        (15, "lead", False),
+        (45, "lead", False),
+        (120, "lead", False),
+        (120, "column", False),
+        (120, "column", True),
+        (300, "lead", False),
+        (300, "column", False),
+        (300, "column", True),
+    ]
+
+
+def test_a_record_in_the_column_is_adopted_although_the_leads_list_was_refused() -> None:
+    """400 proves nothing."""
+    assert isinstance(Case().run(lead=[REFUSED], column=[OURS]), Adopt)
+
+
+def test_a_list_that_recovers_is_believed_after_two_readings() -> None:
+    """One of them after the window; the others do not count against it."""
+    case = Case()
+
+    step = case.run(lead=[REFUSED, REFUSED, REFUSED, REFUSED, OTHERS], column=[NOTHING])
+
+    assert isinstance(step, Resend)
+    assert [at for at, errand in case.looks if errand.source is Source.LEAD] == [5, 15, 45, 120, 300, 305]
+
+
+def test_failures_are_repeated_and_count_for_nothing() -> None:
+    """The next answer stands where they stood."""
+    case = Case()
+
+    step = case.run(lead=[FAILED] * 5 + [OTHERS])
+
+    assert isinstance(step, Resend)
+    assert [at for at, _ in case.looks][:6] == [5, 7, 11, 19, 35, 67]
+
+
+def test_a_person_is_asked_when_look_ups_go_on_failing() -> None:
+    """After the configured patience."""
+    case = Case(settings=settings(patience_seconds=600))
+
+    step = case.run(lead=[FAILED])
+
+    assert told(step) == (AskPerson, "look-ups kept failing: 503")
+    assert 600 < case.looks[-1][0] < 700
+
+
+def test_without_a_lead_the_column_is_read_three_times() -> None:
+    """It costs many requests."""
+    case = Case(has_lead=False)
+
+    step = case.run(column=[OTHERS])
+
+    assert told(step) == (AskPerson, "the column's list does not have it, and the job names no lead")
+    assert [at for at, errand in case.looks if not errand.archived] == [5, 120, 300]
+
+
+def test_all_pages_are_read_in_a_row() -> None:
+    """A page that is not the last leads to the next."""
+    case, question = (
+        Case(has_lead=False),
+        Question(ReconcileSettings(), has_lead=False, marked=True, lands=True, elapsed_s=5),
+    )
+    first = reconcile.saw(Inquiry(), question, Errand(Source.COLUMN), OTHERS, whole=False)
+    assert isinstance(first, Again)
+    assert (first.delay_s, next_errand(first.inquiry, has_lead=False)) == (0, Errand(Source.COLUMN, 1))
+
+    second = reconcile.saw(first.inquiry, question, Errand(Source.COLUMN, 1), PROBABLE, whole=True)
+    assert isinstance(second, Again)
+
+    assert next_errand(second.inquiry, has_lead=False) == Errand(Source.COLUMN, 0, archived=True)
+    third = case.step(second.inquiry, 5, Errand(Source.COLUMN, 0, archived=True), OTHERS)
+    assert isinstance(third, Again)
+    assert (third.inquiry.page, third.inquiry.probable, third.delay_s) == (None, (9,), 115)
+
+
+def test_too_many_pages_prove_nothing() -> None:
+    """However often they are read."""
+    question = Question(settings(column_pages=2), has_lead=False, marked=True, lands=True, elapsed_s=400)
+
+    step = reconcile.saw(Inquiry(page=1), question, Errand(Source.COLUMN, 1), OTHERS, whole=False)
+
+    assert told(step) == (AskPerson, "the CRM cannot tell: of the column it has more pages than may be read")
+
+
+@pytest.mark.parametrize(
+    ("seen", "why"),
+    [
+        (PROBABLE, "record 9 fits in everything, but bears no marker"),
+        (UNSURE, "records that may be it: 8"),
+        (Saw((), (7, 9), (), declared=False, blind=True), "records that may be it: 7, 9"),
+    ],
+)
+def test_a_record_without_a_marker_is_a_persons(seen: Saw, why: str) -> None:
+    """After the window: until then the real one may still appear."""
+    case = Case(marked=False, lands=None)
+
+    assert told(case.run(lead=[seen])) == (AskPerson, why)
+    assert case.looks[-1][0] == case.window_s
+
+
+def test_one_that_fits_in_everything_may_be_adopted_by_choice() -> None:
+    """Only if it is the only one, and nothing is unsure."""
+    chosen = settings(on_probable="adopt", on_probably_absent="resend")
+    case = Case(marked=False, lands=None, settings=chosen)
+
+    assert isinstance(case.run(lead=[PROBABLE]), Adopt)
+    assert isinstance(case.run(lead=[UNSURE]), AskPerson)
+
+
+def test_lists_that_contradict_themselves_end_with_a_person() -> None:
+    """Not with a loop."""
+    case = Case()
+    lead = [OTHERS, REFUSED] * 50
+
+    assert isinstance(case.run(lead=lead, column=[REFUSED]), AskPerson | Resend)
+
+
+def test_a_doubt_found_late_takes_two_looks() -> None:
+    """Redis was away for an hour: the window has passed already."""
+    case = Case()
+    first = case.step(Inquiry(), 3600, Errand(Source.LEAD), OTHERS)
+    assert isinstance(first, Again)
+    assert first.delay_s == 5
+
+    assert isinstance(case.step(first.inquiry, 3605, Errand(Source.LEAD), OTHERS), Resend)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "null", "[]", '{"v":2}', '{"v":1}', "{", '{"v":1,"lead":3}'])
+def test_an_inquiry_that_cannot_be_read_begins_anew(text: str) -> None:
+    """Nothing is believed that is not understood."""
+    assert Inquiry.from_json(text) == Inquiry()
+
+
+SEEN = st.sampled_from([NOTHING, OTHERS, BLIND, PROBABLE, UNSURE, REFUSED, FAILED])
+
+
+@given(
+    lead=st.lists(SEEN, min_size=1, max_size=12),
+    column=st.lists(SEEN, min_size=1, max_size=12),
+    has_lead=st.booleans(),
+    marked=st.booleans(),
+    lands=st.sampled_from([True, False, None]),
+    boldly=st.booleans(),
+)
+def test_nothing_is_sent_again_without_two_clean_readings_to_the_end_of_the_window(
+    *, lead: list[Seen], column: list[Seen], has_lead: bool, marked: bool, lands: bool | None, boldly: bool
+) -> None:
+    """Whatever the lists show, and in whatever order; and every doubt comes to an end."""
+    choices = settings(on_probable="adopt", on_probably_absent="resend") if boldly else settings()
+    case = Case(has_lead=has_lead, marked=marked, lands=lands, settings=choices)
+
+    step = case.run(lead=[*lead, FAILED], column=[*column, FAILED])
+
+    if isinstance(step, Resend):
+        assert case.looks[-1][0] >= case.window_s
+        assert len(case.looks) >= 2
+        assert boldly or (has_lead and marked and lands is not False), "the proof was too weak"
+
+
+@given(st.lists(SEEN, min_size=1, max_size=12), st.lists(SEEN, min_size=1, max_size=12), st.integers(0, 8))
+def test_our_record_is_adopted_whenever_it_is_seen(lead: list[Seen], column: list[Seen], when: int) -> None:
+    """A list that shows it once has settled the doubt."""
+    case = Case()
+
+    step = case.run(lead=[*lead[:when], OURS], column=[*column, OURS])
+
+    assert isinstance(step, Adopt) == (OURS in case.shown)
+
+
+def test_last_is_kept_as_a_word() -> None:
+    """Through JSON and back."""
+    inquiry = Inquiry(lead=Inquiry().lead.ended(Last.REFUSED), taken=(1, 2), page=3, archived=True)
+
+    assert Inquiry.from_json(inquiry.as_json()) == inquiry

@@ -1,0 +1,15 @@
+-- #include life
+-- A person says which record a create in doubt has made.
+-- ARGV: job id, opportunity id, result JSON, who, ttl_s, '1' to take it although another job has it
+-- Returns {the state the job was in; only 'in_doubt' was adopted}, or {'taken', job id} when another job has that record.
+local id, opportunity_id, now = ARGV[1], ARGV[2], now_ms()
+local job = read(id)
+if not job.state then return { 'unknown' } end
+if job.state ~= 'in_doubt' then return { job.state } end
+local made = P .. 'made:' .. job.instance .. ':' .. opportunity_id
+local owner = redis.call('GET', made)
+if owner and owner ~= id and ARGV[6] ~= '1' then return { 'taken', owner } end
+redis.call('SET', made, id, 'EX', ARGV[5])
+note(id, cjson.encode({ at = iso(now), event = 'adopted', by = ARGV[4], opportunity_id = tonumber(opportunity_id) }))
+succeed(job, now, nil, opportunity_id, ARGV[3], ARGV[5])
+return { 'in_doubt' }

@@ -1,0 +1,94 @@
+-- What every script stands on: names, the clock, reading a job, Celery's results. Nothing here moves a job.
+-- All times are milliseconds of Redis' own clock, so that no worker's clock can matter.
+
+local P = 'oppsync:'
+local CREATE, UPDATE = 'opportunities.create', 'opportunities.update'
+
+local function int(n) return string.format('%.0f', n) end
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function job_key(id) return P .. 'job:' .. id end
+local function claim_key(tag) return P .. 'claim:' .. tag end
+local function queue_of(lane) return 'opportunities.' .. lane end
+
+local function read(id)
+  local names = { 'state', 'token', 'kind', 'instance', 'lane', 'at', 'ref', 'key', 'slot_at', 'message', 'target', 'record',
+    'number', 'deadline' }
+  local values = redis.call('HMGET', job_key(id), unpack(names))
+  local job = { id = id }
+  for i, name in ipairs(names) do job[name] = values[i] or nil end
+  job.lane = job.lane or 'bulk'
+  job.instance = job.instance or ''
+  return job
+end
+
+-- A foreign message has no entry until it is first looked at: it is queued all the same.
+local function state_of(job) return job.state or 'queued' end
+
+local function ring(queue)
+  local bell = P .. 'bell:' .. queue
+  if redis.call('LLEN', bell) == 0 then redis.call('LPUSH', bell, '1') end
+end
+
+-- ISO 8601 in UTC, from days since 1970 (H. Hinnant, "chrono-compatible low-level date algorithms").
+local function iso(ms)
+  local days = math.floor(ms / 86400000)
+  local rest = ms - days * 86400000
+  local z = days + 719468
+  local era = math.floor(z / 146097)
+  local doe = z - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local day = doy - math.floor((153 * mp + 2) / 5) + 1
+  local month = mp < 10 and mp + 3 or mp - 9
+  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03d+00:00', year, month, day, math.floor(rest / 3600000),
+    math.floor(rest / 60000) % 60, math.floor(rest / 1000) % 60, rest % 1000)
+end
+
+-- Celery's own result document (celery.backends.base: `_get_result_meta`), published as its Redis backend does,
+-- so that AsyncResult.get() wakes in any Celery application.
+local function write_result(id, status, result, now, ttl_s)
+  local document = '{"status":"' .. status .. '","result":' .. result .. ',"traceback":null,"children":[],"date_done":"'
+    .. iso(now) .. '","task_id":' .. cjson.encode(id) .. '}'
+  local key = 'celery-task-meta-' .. id
+  -- A dead letter's result stays as long as the letter: without a time.
+  redis.call('SET', key, document, unpack(ttl_s and { 'EX', ttl_s } or {}))
+  redis.call('PUBLISH', key, document)
+end
+
+local function write_failure(id, cause, message, now, ttl_s)
+  local name = 'Job' .. ('_' .. cause):gsub('_(%l)', string.upper)
+  write_result(id, 'FAILURE', '{"exc_type":' .. cjson.encode(name) .. ',"exc_message":[' .. cjson.encode(message)
+    .. '],"exc_module":"oppsync_worker.contract.failures"}', now, ttl_s)
+end
+
+local function owns(tag) return redis.call('EXISTS', claim_key(tag)) == 1 end
+
+local function let_go(tag)
+  redis.call('ZREM', P .. 'leases', tag)
+  redis.call('DEL', claim_key(tag))
+end
+
+local function note(id, attempt)
+  local key = P .. 'attempts:' .. id
+  redis.call('RPUSH', key, attempt)
+  redis.call('LTRIM', key, -200, -1)
+end
+
+-- The place of a waiting job: interactive before bulk, then by age. Ages are below 10^13 ms until the year 2286.
+local function turn(job) return (job.lane == 'interactive' and 0 or 1e13) + tonumber(job.at or 0) end
+
+-- A message that stands for no job is kept, whole, as a dead letter of its own.
+local function put_aside(tag, message, now, cause, detail, queue, version)
+  local key = job_key('raw-' .. tag)
+  redis.call('HSET', key, 'state', 'dead', 'at', int(now), 'since', int(now), 'cause', cause, 'detail', detail, 'message',
+    message)
+  if queue then redis.call('HSET', key, 'queue', queue, 'version', version) end
+  redis.call('ZADD', P .. 'dead', int(now), 'raw-' .. tag)
+end

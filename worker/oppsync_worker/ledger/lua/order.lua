@@ -1,0 +1,126 @@
+-- Updates of one record take effect in the order in which they were enqueued, one at a time.
+--
+-- oppsync:record:<instance>:<record>   its unfinished updates, by number; 0 is the one that was sent at least once: until it
+--                                      has ended nothing may come before it, not even an older one that is replayed
+-- oppsync:letters:<instance>:<record>  its dead updates, which may be replayed, by number
+-- oppsync:newer:<instance>:<record>    while there are such letters: field -> number of the last update that wrote it
+-- oppsync:unsure:<instance>:<record>   an update that SprintHub may still be carrying out; goes away by itself
+--
+-- <record> is id:<opportunity id>, or ref:<external_ref> while the record's create is still on its way. The number comes
+-- from oppsync:order. A later issue merges what stands behind the head of a line into one request: here is its place.
+
+local function line_of(name, job) return P .. name .. ':' .. job.instance .. ':' .. job.record end
+
+local function waits_for_letters(instance)
+  return redis.call('HGET', P .. 'budget:' .. instance, 'after_dead') == 'wait'
+end
+
+-- Take a place at the end of the record's line.
+local function join(job)
+  local id = job.target or redis.call('HGET', P .. 'refs:' .. job.instance, job.ref or '')
+  job.record = id and 'id:' .. id or 'ref:' .. (job.ref or '')
+  job.number = int(redis.call('INCR', P .. 'order'))
+  redis.call('HSET', job_key(job.id), 'record', job.record, 'number', job.number)
+  redis.call('ZADD', line_of('record', job), job.number, job.id)
+end
+
+-- The first unfinished update of the record. Whoever has ended without leaving is struck off.
+local function first_of(job)
+  local line = line_of('record', job)
+  while true do
+    local first = redis.call('ZRANGE', line, 0, 0)[1]
+    if not first or first == job.id then return first end
+    local state = redis.call('HGET', job_key(first), 'state')
+    if state and not ENDED[state] and (state ~= 'dead' or waits_for_letters(job.instance)) then return first end
+    redis.call('ZREM', line, first)
+  end
+end
+
+-- Let the first of a record's line go on, if it stands there blocked.
+local function wake(job, now)
+  local first = job.record:sub(1, 3) == 'id:' and first_of(job)
+  if not first then return end
+  local other = read(first)
+  -- Ahead of its lane: it has waited already.
+  if other.state == 'blocked' then move(other, 'queued', now, nil, nil, true) end
+end
+
+-- An update that is never replayed again needs no memory of what was written since.
+local function forget_letter(job)
+  local letters = line_of('letters', job)
+  if redis.call('ZREM', letters, job.id) == 1 and redis.call('EXISTS', letters) == 0 then
+    redis.call('DEL', line_of('newer', job))
+  end
+end
+
+local function leave(job, now)
+  if redis.call('ZREM', line_of('record', job), job.id) == 1 then wake(job, now) end
+end
+
+-- The record's create has succeeded: whoever waited for it under its reference now stands in the record's own line.
+local function resolve(instance, ref, opportunity_id, now)
+  local job = { id = '', instance = instance, record = 'id:' .. opportunity_id }
+  for _, name in ipairs({ 'record', 'letters' }) do
+    local from, to = P .. name .. ':' .. instance .. ':ref:' .. ref, line_of(name, job)
+    local members = redis.call('ZRANGE', from, 0, -1, 'WITHSCORES')
+    for i = 1, #members, 2 do
+      redis.call('ZADD', to, members[i + 1], members[i])
+      if redis.call('HEXISTS', job_key(members[i]), 'state') == 1 then
+        redis.call('HSET', job_key(members[i]), 'record', job.record)
+      end
+    end
+    redis.call('DEL', from)
+  end
+  wake(job, now)
+end
+
+-- Whoever an interactive update waits for inherits its lane: it must not wait behind somebody else's backlog.
+local function hurry(job)
+  if job.lane ~= 'interactive' then return end
+  for _, id in ipairs(redis.call('ZRANGE', line_of('record', job), 0, 199)) do
+    if id == job.id then return end
+    local other = read(id)
+    if other.state and other.lane ~= job.lane then
+      other.lane = job.lane
+      redis.call('HSET', job_key(id), 'lane', job.lane)
+      if other.state == 'waiting' then
+        redis.call('ZADD', P .. 'waiting:' .. job.instance, 'XX', int(turn(other)), id)
+      end
+    end
+  end
+end
+
+-- Fields out of `names` that a newer update has written since.
+local function overtaken(job, names)
+  local found, newer = {}, line_of('newer', job)
+  if #names == 0 or redis.call('EXISTS', newer) == 0 then return found end
+  for _, name in ipairs(names) do
+    local number = tonumber(redis.call('HGET', newer, name) or 0)
+    if number > tonumber(job.number) then found[#found + 1] = name end
+  end
+  return found
+end
+
+-- What an update has written, or may have: remembered only while an older one could be replayed.
+local function wrote(job, names)
+  local newer = line_of('newer', job)
+  if redis.call('EXISTS', line_of('letters', job)) == 0 then return end
+  for _, name in ipairs(names) do
+    local before = tonumber(redis.call('HGET', newer, name) or 0)
+    if before < tonumber(job.number) then redis.call('HSET', newer, name, job.number) end
+  end
+end
+
+-- The answer to an update was lost: until SprintHub can no longer be carrying it out, no other may follow.
+local function unsure(job)
+  local wait_ms = tonumber(redis.call('HGET', P .. 'budget:' .. job.instance, 'settle_ms') or 60000)
+  if wait_ms > 0 then redis.call('SET', line_of('unsure', job), job.id, 'PX', wait_ms) end
+end
+
+-- How long another update must still wait for that, in ms.
+local function unsure_for(job)
+  local key = line_of('unsure', job)
+  local whose = redis.call('GET', key)
+  if not whose or whose == job.id then return 0 end
+  return math.max(0, redis.call('PTTL', key))
+end

@@ -1,0 +1,217 @@
+"""One look-up for a create in doubt, from its slot to what follows from it.
+
+1. Read the job. One that cannot be read is a person's.
+2. Wait for the slot, and ask for leave: look-ups count against the budget like any other request.
+3. Ask the CRM, once.
+4. Judge: adopt the record, look again, send again, or ask a person. One script performs it, and refuses when somebody
+   else looks by now. A look-up that is lost on the way is found again, since the ledger keeps its time.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+from oppsync_worker.contract.errors import ContractError
+from oppsync_worker.contract.jobs import CreateOpportunity
+from oppsync_worker.contract.names import Kind
+from oppsync_worker.contract.outcomes import success
+from oppsync_worker.contract.wire import read_message
+from oppsync_worker.errors import AttemptError
+from oppsync_worker.instances import InstanceSettings
+from oppsync_worker.ledger import looking
+from oppsync_worker.ledger.book import Book
+from oppsync_worker.ledger.connect import LedgerUnavailable
+from oppsync_worker.ledger.ends import NOTHING
+from oppsync_worker.ledger.looking import LookNow, LookSoon, Told
+from oppsync_worker.ledger.promoting import Look
+from oppsync_worker.ledger.scripts import Call
+from oppsync_worker.limits.budget import HORIZON_MS
+from oppsync_worker.observe.context import handling
+from oppsync_worker.policy.inquiry import Inquiry, Source
+from oppsync_worker.policy.reconcile import Adopt, Again, AskPerson, Errand, Question, Resend, next_errand
+from oppsync_worker.runner.lookups import Judged, Listing, Lists, judge, line
+from oppsync_worker.runner.reports import Looked, Reporter
+
+UNKNOWN_INSTANCE_PAUSE_MS: Final = 15_000
+"""A worker that does not know the instance leaves the doubt to one that does."""
+
+LANDS: Final[Mapping[str, bool]] = {"lands": True, "lost": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A doubt that can be looked into: the look-up that was taken on, the job, and where it was sent."""
+
+    look: Look
+    job: CreateOpportunity
+    instance: InstanceSettings
+    taken_on: float
+    """When this process took it on; monotonic."""
+
+    @property
+    def waited_s(self) -> float:
+        """Since this process took it on."""
+        return time.monotonic() - self.taken_on
+
+    @property
+    def age(self) -> timedelta:
+        """Since the create was first sent."""
+        return timedelta(milliseconds=self.look.first_sent_ms_ago, seconds=self.waited_s)
+
+    def question(self) -> Question:
+        """What the answer is judged by."""
+        return Question(
+            settings=self.instance.reconcile,
+            has_lead=self.job.lead_id is not None,
+            marked=self.instance.marker_field is not None,
+            lands=LANDS.get(self.look.markers.get(str(self.job.funnel_id), "")),
+            elapsed_s=self.look.sent_ms_ago / 1000 + self.waited_s,
+        )
+
+
+class Reconciler:
+    """Looks into doubts. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        *,
+        book: Book,
+        lists: Lists,
+        instances: Mapping[str, InstanceSettings],
+        reporter: Reporter,
+        ttl_s: int,
+        draw: Callable[[], float],
+    ) -> None:
+        """`draw` gives uniform numbers in [0, 1); `ttl_s` is how long outcomes are kept."""
+        self._book = book
+        self._lists = lists
+        self._instances = instances
+        self._reporter = reporter
+        self._ttl_s = ttl_s
+        self._draw = draw
+
+    async def look(self, look: Look) -> None:
+        """Do one look-up. Raises nothing but cancellation: one that fails here is found again after its time."""
+        taken_on = time.monotonic()
+        try:
+            with handling(look.job_id, instance=look.instance, kind=Kind.CREATE.value):
+                await self._look(look, taken_on)
+        except LedgerUnavailable as error:
+            self._reporter.notice("ledger_unavailable", job_id=look.job_id, message=str(error))
+        except Exception as bug:  # noqa: BLE001 - a doubt is not lost to a bug of ours
+            self._reporter.unexpected(bug, None)
+
+    async def _look(self, look: Look, taken_on: float) -> None:
+        instance = self._instances.get(look.instance)
+        if instance is None:
+            told = Told(line("nobody here knows the instance"), NOTHING)
+            call = looking.again(look, told, inquiry=look.inquiry, delay_ms=UNKNOWN_INSTANCE_PAUSE_MS)
+            await self._book.surely(call)
+            return
+        try:
+            job = read_message(look.message)
+        except ContractError:
+            job = None
+        if not isinstance(job, CreateOpportunity):
+            told = Told(line("the job cannot be read"), NOTHING)
+            why = "its message cannot be read, so that nothing can be compared"
+            await self._book.surely(looking.ask_person(look, told, inquiry=look.inquiry, why=why))
+            return
+        case = Case(look, job, instance, taken_on)
+        if await self._may_look(case):
+            await self._ask(case)
+
+    async def _may_look(self, case: Case) -> bool:
+        await asyncio.sleep(max(0.0, case.look.slot_ms / 1000 - case.waited_s))
+        while True:
+            leave = looking.leave(await self._book.surely(looking.may_look(case.look, horizon_ms=HORIZON_MS)))
+            match leave:
+                case LookNow():
+                    return True
+                case LookSoon(delay_ms):
+                    await asyncio.sleep(delay_ms / 1000)
+                case _:
+                    return False
+
+    async def _ask(self, case: Case) -> None:
+        inquiry = Inquiry.from_json(case.look.inquiry)
+        errand = next_errand(inquiry, has_lead=case.job.lead_id is not None)
+        started = time.monotonic()
+        answer: Listing | AttemptError
+        try:
+            if errand.source is Source.LEAD:
+                answer = await self._lists.by_lead(case.job, case.instance)
+            else:
+                answer = await self._lists.by_column(
+                    case.job, case.instance, page=errand.page, archived=errand.archived
+                )
+        except AttemptError as error:
+            answer = error
+        duration_ms = int((time.monotonic() - started) * 1000)
+        if not isinstance(answer, AttemptError):
+            inquiry = await self._without_other_jobs(case, inquiry, answer)
+        question, draw = case.question(), self._draw()
+        while True:
+            judged = judge(inquiry, question, errand, answer, instance=case.instance, age=case.age, draw=draw)
+            state = await self._perform(case, inquiry, errand, judged, duration_ms)
+            if state != "taken" or not isinstance(judged.step, Adopt):
+                return
+            # Another job has that record: then it is none of ours.
+            inquiry = replace(inquiry, taken=(*inquiry.taken, judged.step.opportunity_id))
+
+    async def _without_other_jobs(self, case: Case, inquiry: Inquiry, listing: Listing) -> Inquiry:
+        """Records without a marker that this ledger knows to be other jobs' are none of ours."""
+        unmarked = [row.opportunity_id for row in listing.rows if row.marker in {"undeclared", "unknown"}]
+        owners = await self._book.owners(case.instance.name, unmarked) if unmarked else {}
+        others = [one for one, owner in owners.items() if owner != case.job.job_id]
+        return replace(inquiry, taken=tuple(sorted({*inquiry.taken, *others})))
+
+    async def _perform(self, case: Case, inquiry: Inquiry, errand: Errand, judged: Judged, duration_ms: int) -> str:
+        source = errand.source.value
+        told = Told(
+            judged.history(source, ms=duration_ms),
+            judged.effects,
+            sightings=judged.sightings(inquiry),
+            cool_down_ms=None if judged.cool_down_s is None else int(judged.cool_down_s * 1000),
+            limit=judged.limit,
+        )
+        state: str = (await self._book.surely(self._call(case, judged, told))).decode()
+        if state not in {"taken", "lost"}:
+            word, detail = judged.words
+            looked = Looked(case.job.job_id, case.instance.name, source, judged.saw, word, duration_ms, detail)
+            self._reporter.looked(looked)
+        return state
+
+    def _call(self, case: Case, judged: Judged, told: Told) -> Call:
+        look, attempts = case.look, case.look.attempts
+        match judged.step:
+            case Again(inquiry, delay_s):
+                return looking.again(look, told, inquiry=inquiry.as_json(), delay_ms=int(delay_s * 1000))
+            case AskPerson(inquiry, why):
+                return looking.ask_person(look, told, inquiry=inquiry.as_json(), why=why)
+            case Resend(why) if attempts >= case.instance.retry.max_attempts:
+                return looking.bury(look, told, detail=f"{attempts} attempts; after the last one {why}")
+            case Resend(why):
+                return looking.resend(look, told, why=why)
+            case Adopt(opportunity_id):
+                row = next(row for row in judged.rows if row.opportunity_id == opportunity_id)
+                result = success(
+                    job_id=case.job.job_id,
+                    kind=case.job.kind.value,
+                    instance=case.job.instance,
+                    opportunity_id=opportunity_id,
+                    attempts=attempts,
+                    replays=look.replays,
+                    record=row.kept,
+                )
+                return looking.adopt(
+                    look,
+                    told,
+                    opportunity_id=opportunity_id,
+                    result={**result, "adopted": True},
+                    unmarked=row.marker != "ours",
+                    ttl_s=self._ttl_s,
+                )
