@@ -53,7 +53,7 @@ class Form:
 SHORT: Final = Form(
     name="short",
     lease_s=5.0,
-    window_s=10.0,
+    window_s=20.0,
     cool_down_s=2.0,
     read_s=4.0,
     call_s=5.0,
