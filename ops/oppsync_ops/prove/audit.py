@@ -23,7 +23,7 @@ from typing import Final
 
 from oppsync_ops.prove import order, values
 from oppsync_ops.prove.evidence import Evidence
-from oppsync_ops.prove.planned import Fate, PlannedJob
+from oppsync_ops.prove.planned import Fate
 from oppsync_ops.spread import excess
 from oppsync_worker.contract.states import Cause, State
 
@@ -136,8 +136,8 @@ def doubts(evidence: Evidence) -> Iterator[Breach]:
 
 
 def stuck(evidence: Evidence) -> Iterator[Breach]:
-    """At no end, and not waiting for a person or for a create that does."""
-    excused = set(_in_doubt(evidence)) | set(_behind_doubts(evidence))
+    """At no end, and not waiting for a person, nor for a create that does."""
+    excused = {job_id for job_ids in _for_a_person(evidence).values() for job_id in job_ids}
     for job_id in evidence.jobs:
         seen = evidence.seen.get(job_id)
         if seen and seen.state is not State.UNKNOWN and not seen.state.is_terminal and job_id not in excused:
@@ -192,31 +192,27 @@ CHECKS: Final[Mapping[str, Check]] = {
 }
 
 
+def _for_a_person(evidence: Evidence) -> dict[str, tuple[str, ...]]:
+    """What only a person can set going again: doubts and dead creates, and the updates that wait behind them."""
+    return {
+        "creates in doubt": tuple(_in_doubt(evidence)),
+        "updates behind a create in doubt": tuple(_behind(evidence, State.IN_DOUBT)),
+        "updates behind a dead create": tuple(_behind(evidence, State.DEAD)),
+    }
+
+
 def _in_doubt(evidence: Evidence) -> list[str]:
     return [job_id for job_id in evidence.jobs if _state(evidence, job_id) is State.IN_DOUBT]
 
 
-def _behind_doubts(evidence: Evidence) -> list[str]:
-    """Updates that wait for a create which is in doubt."""
-    doubtful = {evidence.jobs[job_id].record for job_id in _in_doubt(evidence)}
-    return [
-        job_id
-        for job_id, job in evidence.jobs.items()
-        if _state(evidence, job_id) is State.BLOCKED and _waits_for(job, doubtful)
-    ]
-
-
-def _waits_for(job: PlannedJob, doubtful: set[str]) -> bool:
-    return not job.creates and job.record in doubtful
+def _behind(evidence: Evidence, state: State) -> Iterator[str]:
+    """Updates that are blocked, and whose create is in that state."""
+    records = {job.record for job_id, job in evidence.jobs.items() if job.creates and _state(evidence, job_id) is state}
+    for job_id, job in evidence.jobs.items():
+        if not job.creates and job.record in records and _state(evidence, job_id) is State.BLOCKED:
+            yield job_id
 
 
 def _state(evidence: Evidence, job_id: str) -> State | None:
     seen = evidence.seen.get(job_id)
     return seen.state if seen else None
-
-
-def _for_a_person(evidence: Evidence) -> dict[str, tuple[str, ...]]:
-    return {
-        "creates in doubt": tuple(_in_doubt(evidence)),
-        "updates behind a create in doubt": tuple(_behind_doubts(evidence)),
-    }

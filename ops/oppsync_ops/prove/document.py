@@ -23,7 +23,7 @@ def as_document(run: Run) -> dict[str, Any]:
         "seconds": dict(run.seconds),
         "requests": len(run.evidence.requests),
         "records": len(run.evidence.records),
-        "most_in_window": dict(run.most_in_window),
+        "pace": {name: asdict(one) for name, one in run.pace.items()},
         "repeated": run.repeated,
         "withheld": run.withheld,
         "lives": run.lives,

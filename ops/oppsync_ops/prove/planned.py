@@ -8,7 +8,7 @@ simulator counts by where there is no marker field; it is not the job's id, so t
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
@@ -131,5 +131,5 @@ def versions_in(document: Mapping[str, Any]) -> dict[str, int]:
 def _cents(value: object) -> int | None:
     try:
         return int((Decimal(str(value)) * 100).to_integral_value()) % 100
-    except InvalidOperation:
+    except (ArithmeticError, ValueError):
         return None

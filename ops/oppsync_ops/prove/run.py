@@ -25,7 +25,7 @@ from oppsync_ops.prove.recovery import Recoveries, Recovery
 from oppsync_ops.prove.schedule import Fault
 from oppsync_ops.prove.settling import settle
 from oppsync_ops.prove.stage import Stage, staged
-from oppsync_ops.spread import most_in_any_window
+from oppsync_ops.spread import most_in_any_window, shortest_span
 
 LOOK_EVERY_S: Final = 0.5
 START_PATIENCE_S: Final = 60.0
@@ -49,6 +49,25 @@ class Teller:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """How close an instance came to its budget."""
+
+    budget: int
+    most: int
+    """Requests in any window."""
+    one_more_s: float | None
+    """The shortest time in which one more than the budget came: over the budget is what is below the window."""
+
+    @classmethod
+    def of(cls, evidence: Evidence, instance: str) -> "Pace":
+        """The pace of one instance."""
+        allowance = evidence.budgets[instance]
+        times = [one.at for one in evidence.requests if one.instance == instance]
+        most = most_in_any_window(times, allowance.window_s)
+        return cls(allowance.requests, most, shortest_span(times, allowance.requests + 1))
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """What came of it."""
 
@@ -62,7 +81,7 @@ class Run:
     redis_back_s: tuple[float, ...]
     memory: Growth | None
     seconds: Mapping[str, float]
-    most_in_window: Mapping[str, int]
+    pace: Mapping[str, "Pace"]
     repeated: int
     """Calls of producers that went unanswered, and were made again."""
     withheld: int
@@ -173,10 +192,7 @@ class _Acts:
             redis_back_s=tuple(self.recoveries.redis_back_s),
             memory=growth(self.fleet.lives),
             seconds=seconds,
-            most_in_window={
-                name: most_in_any_window([one.at for one in evidence.requests if one.instance == name], one_s.window_s)
-                for name, one_s in plan.budgets.items()
-            },
+            pace={name: Pace.of(evidence, name) for name in plan.budgets},
             repeated=handed.repeated,
             withheld=self.producers.left,
             lives=len(self.fleet.lives),

@@ -107,8 +107,13 @@ def _recoveries(runs: Sequence[Run]) -> None:
 
 
 def _figures(run: Run) -> Iterator[str]:
-    budgets = (f"{name} {most} of {run.plan.budgets[name].requests}" for name, most in run.most_in_window.items())
-    yield f"Most requests in any {run.plan.form.window_s:g} s: {', '.join(budgets)}."
+    window_s = run.plan.form.window_s
+    budgets = (f"{name} {one.most} of {one.budget}" for name, one in run.pace.items())
+    closest = min((one.one_more_s for one in run.pace.values() if one.one_more_s is not None), default=None)
+    yield (
+        f"Most requests in any {window_s:g} s: {', '.join(budgets)}."
+        + (f" One more than the budget took {closest:.3f} s at least." if closest else "")
+    )
     yield (
         f"Load {run.seconds['load']:.0f} s, settling {run.seconds['settling']:.0f} s; {len(run.evidence.requests)}"
         f" requests at the CRM; {run.lives} worker processes; {run.repeated} calls of producers made again."
@@ -124,7 +129,8 @@ def _figures(run: Run) -> Iterator[str]:
 def _remarks(run: Run) -> Iterator[str]:
     for name, job_ids in run.audit.waiting_for_a_person.items():
         if job_ids:
-            yield f"Waiting for a person: {len(job_ids)} {name} ({', '.join(job_ids[:SHOWN])}): `oppsync doubt list`."
+            more = ", ..." if len(job_ids) > SHOWN else ""
+            yield f"Waiting for a person: {len(job_ids)} {name} ({', '.join(job_ids[:SHOWN])}{more})."
     if run.withheld:
         yield f"{run.withheld} jobs were never handed over: updates by id of records whose id never became known."
     if not run.plan.options.needs_met:

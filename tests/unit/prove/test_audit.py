@@ -134,7 +134,18 @@ def test_without_its_needs_a_doubt_waits_for_a_person_and_is_no_breach() -> None
     assert judged.waiting_for_a_person == {
         "creates in doubt": (CREATE.job_id,),
         "updates behind a create in doubt": (FIRST.job_id, SECOND.job_id),
+        "updates behind a dead create": (),
     }
+
+
+def test_updates_behind_a_dead_create_are_its_consequence() -> None:
+    """The create is the breach; a replay of it sets them going."""
+    dead = seen(create=Seen(State.DEAD, "exhausted"), first=Seen(State.BLOCKED), second=Seen(State.BLOCKED))
+
+    judged = audit(kept(seen=dead, records=()))
+
+    assert {name for name, breaches in judged.breaches.items() if breaches} == {"buried without need"}
+    assert judged.waiting_for_a_person["updates behind a dead create"] == (FIRST.job_id, SECOND.job_id)
 
 
 def test_what_an_unfinished_update_wrote_is_not_called_wrong() -> None:
