@@ -53,8 +53,8 @@ class Contender(Protocol):
     quiet_s: float
     """Nothing has moved for so long: nothing will."""
 
-    def serving(self, client: redis.Redis) -> int:
-        """How many workers are up."""
+    def serving(self, client: redis.Redis) -> set[str]:
+        """The workers that are up."""
 
     def command(self, worker: int) -> Command:
         """How worker number `worker` is started."""

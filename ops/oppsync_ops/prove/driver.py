@@ -1,5 +1,6 @@
 """Commits the faults of the plan, and notes whom each of them hit."""
 
+import contextlib
 import random
 import signal
 import threading
@@ -208,9 +209,23 @@ class Driver:
 
     def _clock(self, planned: PlannedFault) -> Deed:
         worker = planned.worker or 0
-        at, claims = time.time(), self._claims(worker)
-        self._fleet.signal(worker, signal.SIGUSR2)
-        return Deed(planned.fault, at, _ids(claims), f"worker {worker}")
+        with self._fleet.held(worker):
+            # Before it serves, it has no clock that could jump, and the signal would end it.
+            up = self._serves(worker)
+            at, claims = time.time(), self._claims(worker)
+            if up:
+                self._fleet.signal(worker, signal.SIGUSR2)
+        return Deed(planned.fault, at, _ids(claims), f"worker {worker}" + ("" if up else ", which was not up"))
+
+    def _serves(self, worker: int) -> bool:
+        """Whether a worker is up, or comes up within some time."""
+        deadline = time.monotonic() + CLAIM_PATIENCE_S
+        while time.monotonic() < deadline:
+            with contextlib.suppress(redis.RedisError), self._stage.redis.client() as client:
+                if self._fleet.name(worker) in self._contender.serving(client):
+                    return True
+            time.sleep(CLAIM_LOOK_S)
+        return False
 
     def _claims(self, worker: int | None) -> list[Claim]:
         """The claims of one worker, or of all; empty while Redis is away."""

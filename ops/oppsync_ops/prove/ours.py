@@ -47,9 +47,9 @@ class Ours:
         self._instances = stage.folder / "instances.toml"
         self._instances.write_text(instances_file(stage.plan), "utf-8")
 
-    def serving(self, client: redis.Redis) -> int:
+    def serving(self, client: redis.Redis) -> set[str]:
         """Those that gave a sign of life."""
-        return len(alive(client))
+        return set(alive(client))
 
     def command(self, worker: int) -> Command:
         """Celery's own command, through a clock that can jump for one of them."""

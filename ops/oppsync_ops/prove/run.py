@@ -214,7 +214,7 @@ def _wait_for_workers(stage: Stage, contender: Contender, fleet: Fleet) -> None:
     deadline = time.monotonic() + START_PATIENCE_S
     while time.monotonic() < deadline:
         with stage.redis.client() as client:
-            if contender.serving(client) >= stage.plan.options.workers:
+            if len(contender.serving(client)) >= stage.plan.options.workers:
                 return
         if fleet.exits:
             raise ProcessEnded(fleet.exits[0])

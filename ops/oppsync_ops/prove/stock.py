@@ -42,9 +42,10 @@ class Stock:
         self._told = _told(stage.plan)
         self._settings.write_text(json.dumps(self._told), "utf-8")
 
-    def serving(self, client: redis.Redis) -> int:
+    def serving(self, client: redis.Redis) -> set[str]:
         """Those that said so."""
-        return int(client.scard(READY))
+        names: Any = client.smembers(READY)
+        return {name.decode() for name in names}
 
     def command(self, worker: int) -> Command:
         """Celery's own command."""
