@@ -16,6 +16,7 @@ from oppsync_worker.engine.consumer import Consumer
 from oppsync_worker.engine.engine import Engine
 from oppsync_worker.engine.housekeeping import Housekeeping
 from oppsync_worker.engine.pool import TaskPool
+from oppsync_worker.engine.sweep import Sweep
 from oppsync_worker.engine.transport import ALIAS, Transport
 from oppsync_worker.instances import InstanceSettings
 from oppsync_worker.ledger.book import Book
@@ -89,6 +90,13 @@ async def opened(engine: Engine, settings: Settings, reporter: Reporter) -> Asyn
         announcements=[announce(one, fingerprint=fingerprint(one)) for one in settings.instances.values()],
         reconciler=Reconciler(lists=CrmLists(crm), **shared),
         look_ms=int(longest_call_s * 1000) + MARGIN_MS,
+        sweep=Sweep(
+            book.redis,
+            worker=engine.name,
+            reporter=reporter,
+            every_s=settings.sweep_seconds,
+            ttl_s=settings.ttl_s,
+        ),
     )
     async with crm, housekeeping.running():
         engine.runner = Runner(sender=crm, lease_s=settings.lease_seconds, **shared)

@@ -1,6 +1,7 @@
 """From the runner's reports to lines and Sentry events: the adapter between those who act and those who watch."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -91,6 +92,11 @@ class JobReporter:
         )
         if looked.step == "ask_person":
             self._observer.alarm("undecided", job_id=looked.job_id, instance=looked.instance, detail=looked.detail)
+
+    def strays(self, counts: Mapping[str, int], some: str) -> None:
+        """The sweep has found something that should not be."""
+        said = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
+        self._observer.alarm("strays", detail=f"{said}: {some}")
 
     def buried_unread(self, job_id: str, task: str, cause: Cause, detail: str) -> None:
         """A message that is no job, or a job that kills its workers, was buried."""

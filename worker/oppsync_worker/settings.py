@@ -11,6 +11,7 @@
 | OPPSYNC_LEASE_SECONDS | how long a silent worker keeps its jobs |
 | OPPSYNC_MAX_CRASHES | workers a job may take down before it is buried as poison |
 | OPPSYNC_OUTCOME_DAYS | how long outcomes are kept |
+| OPPSYNC_SWEEP_SECONDS | how often the ledger is searched for jobs in no place, by all workers together; 0: never |
 | OPPSYNC_LOG, OPPSYNC_LOG_LEVEL | auto, json or text; a level of the standard library |
 """
 
@@ -45,6 +46,7 @@ class Settings(BaseModel):
     lease_seconds: Annotated[float, Field(ge=1, le=600)] = 30.0
     max_crashes: Annotated[int, Field(ge=0, le=100)] = 3
     outcome_days: Annotated[float, Field(gt=0, le=3_650)] = 7.0
+    sweep_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300.0
     log: Literal["auto", "json", "text"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
@@ -88,6 +90,7 @@ _VARIABLES = {
     "OPPSYNC_LEASE_SECONDS": "lease_seconds",
     "OPPSYNC_MAX_CRASHES": "max_crashes",
     "OPPSYNC_OUTCOME_DAYS": "outcome_days",
+    "OPPSYNC_SWEEP_SECONDS": "sweep_seconds",
     "OPPSYNC_LOG": "log",
     "OPPSYNC_LOG_LEVEL": "log_level",
 }

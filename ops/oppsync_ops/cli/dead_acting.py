@@ -4,7 +4,7 @@ import os
 import shlex
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import click
 from redis import Redis
@@ -179,8 +179,14 @@ def _print_counts(verb: str, counts: Counts, *, as_json: bool) -> None:
         return
     click.echo(f"{counts.done} {'replayed' if verb == 'replay' else 'discarded'}")
     for why, number in sorted(counts.refused.items()):
-        click.echo(f"{number} not: {why}")
+        click.echo(f"{number} not: {_WHY_NOT.get(why, why)}")
     _print_problems(counts)
+
+
+_WHY_NOT: Final = {
+    "superseded": "newer updates of the record have written every field of it: discard it, or enqueue a new update",
+    "unreadable": "raw bytes that never were a job: export or discard them",
+}
 
 
 def _print_problems(counts: Counts) -> None:

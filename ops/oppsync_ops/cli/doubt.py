@@ -1,49 +1,24 @@
-"""`oppsync doubt`: creates that were sent and whose answer is unknown."""
-
-from typing import Final
+"""`oppsync doubt`: the group."""
 
 import click
 
-from oppsync_ops.cli.connection import connected
-from oppsync_ops.cli.failures import DONE
-from oppsync_ops.cli.output import Column, json_option, note, print_json, print_table
-from oppsync_ops.jobs.doubts import read_doubts
-from oppsync_ops.jobs.moments import now_ms, span
+from oppsync_ops.cli.lazy import Lazy, LazyGroup
 
-LISTED: Final = 100
 
-_COLUMNS: Final = (
-    Column.of("job_id", "id"),
-    Column.of("instance"),
-    Column.of("age", "for", right=True),
-    Column.of("attempt", right=True),
-    Column.of("external_ref", "external ref"),
-    Column.of("cause"),
-    Column.of("detail"),
+@click.group(
+    cls=LazyGroup,
+    lazy={
+        "list": Lazy("oppsync_ops.cli.doubt_looking:list_doubts", "Which there are, oldest first."),
+        "show": Lazy("oppsync_ops.cli.doubt_looking:show", "One doubt beside the records that may be it."),
+        "look": Lazy("oppsync_ops.cli.doubt_acting:look", "Have workers look in the CRM again, now."),
+        "adopt": Lazy("oppsync_ops.cli.doubt_acting:adopt", "Say which record it has made."),
+        "resend": Lazy("oppsync_ops.cli.doubt_acting:resend", "Say that it has made none: it goes again."),
+        "discard": Lazy("oppsync_ops.cli.doubt_acting:discard", "Drop it for good."),
+    },
 )
-
-
-@click.group()
 def doubt() -> None:
-    """Creates in doubt: they may or may not have made a record, and are never sent again unasked."""
+    """Creates in doubt: they may or may not have made a record, and are never sent again blindly.
 
-
-@doubt.command("list")
-@click.option("--instance", help="Only those of this instance.")
-@click.option("--limit", type=click.IntRange(min=1), default=LISTED, show_default=True)
-@json_option
-def list_doubts(*, instance: str | None, limit: int, as_json: bool) -> int:
-    """List them, oldest first."""
-    with connected() as client:
-        now = now_ms(client)
-        found = read_doubts(client, instance=instance, most=limit + 1)
-    shown = found[:limit]
-    if as_json:
-        print_json([one.as_dict() for one in shown])
-    elif shown:
-        print_table([{**one.as_dict(), "age": span(now - one.since)} for one in shown], _COLUMNS)
-    else:
-        click.echo("no create is in doubt")
-    if len(found) > limit:
-        note(f"there are more than these {limit}: give --limit")
-    return DONE
+    Workers look for the record in the CRM and settle most of them. What they cannot tell is left to a person: look
+    (list, show), then adopt the record, send the job again, or drop it.
+    """

@@ -33,6 +33,7 @@ _COLUMNS: Final = (
     Column("budget", _pace),
     Column("learned", _live("learned_requests"), right=True),
     Column("cooling down until", _live("cooling_down_until")),
+    Column("breaker", _live("breaker")),
     Column("waiting", _live("waiting"), right=True),
     Column("in flight", _live("in_flight"), right=True),
     Column("held", _live("held"), right=True),

@@ -26,6 +26,9 @@ def status(*, as_json: bool) -> int:
         print_json(standing.as_dict())
         return DONE
     print_table(_rows(standing), _COLUMNS)
+    if standing.strays:
+        told = ", ".join(f"{count} {word}" for word, count in sorted(standing.strays.items()))
+        note(f"sweeps have found jobs in no place, or places without a job: {told} (see the runbook)")
     server = standing.server
     click.echo(
         f"\n{len(standing.workers)} workers alive" + (f": {', '.join(standing.workers)}" if standing.workers else "")
@@ -49,6 +52,8 @@ def _rows(standing: Standing) -> list[dict[str, object]]:
     for name, place in standing.places.items():
         word = "next" if name == "schedule" else "oldest"
         first = f"{word}: {around(moment(place.first), standing.now)}" if place.first else None
+        if name == "in_doubt" and standing.undecided:
+            first = f"{standing.undecided} wait for a person: `oppsync doubt list --mine`; {first}"
         rows.append({"place": name.replace("_", " "), "jobs": place.jobs, "remark": first})
     rows += [
         {"place": "on hold", "jobs": hold.held, "remark": f"{hold.instance}: {hold.cause}, {hold.note}"}

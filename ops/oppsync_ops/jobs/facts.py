@@ -17,7 +17,7 @@ from oppsync_worker.contract.states import State
 from oppsync_worker.ledger import keys
 from oppsync_worker.ledger.reading import ask_outcomes, outcomes
 
-_MORE = ("token", "sent_at", "slot_at", "version", "crashes", "key")
+_MORE = ("token", "sent_at", "slot_at", "version", "crashes", "key", "record", "doubt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,11 @@ class Facts:
     """Jobs before it in its instance's line, where it waits for a slot."""
     budget: LiveBudget | None = None
     hold: Hold | None = None
+    behind: str | None = None
+    """The job that it waits for: an earlier update of its record, or the create that is to make the record."""
+    behind_state: State | None = None
+    next_look: int | None = None
+    """When workers look for its record in the CRM, while it is in doubt."""
     lease_until: int | None = None
     worker: str | None = None
     forgotten_at: int | None = None
@@ -59,6 +64,10 @@ def look(client: Redis, job_id: str) -> Facts:
             more["ahead"] = client.zrank(keys.waiting(outcome.instance), job_id)
             more["budget"] = read_budgets(client, [outcome.instance], now=now)[0]
             more["hold"] = read_hold(client, outcome.instance)
+        case State.BLOCKED if outcome.instance:
+            more["behind"], more["behind_state"] = _behind(client, outcome, entry.get("record", ""))
+        case State.IN_DOUBT if entry.get("doubt") != "person":
+            more["next_look"] = _whole(client.zscore(keys.PROBES, job_id))
         case State.HELD if outcome.instance:
             more["hold"] = read_hold(client, outcome.instance)
         case _ if outcome.state.is_terminal:
@@ -79,6 +88,20 @@ def history(client: Redis, job_id: str) -> tuple[Mapping[str, Any], ...]:
         if isinstance(event, dict):
             found.append(event)
     return tuple(found)
+
+
+def _behind(client: Redis, outcome: Outcome, record: str) -> tuple[str | None, State | None]:
+    instance = outcome.instance or ""
+    if record.startswith("ref:"):
+        made_by: Any = client.hget(keys.making(instance), record.removeprefix("ref:"))
+        behind = text(made_by) if made_by else None
+    else:
+        first: Any = client.zrange(keys.record(instance, record), 0, 0)
+        behind = text(first[0]) if first and text(first[0]) != outcome.job_id else None
+    if behind is None:
+        return None, None
+    (entry,) = read(client, [behind], ["state"])
+    return behind, State(entry.get("state", State.UNKNOWN))
 
 
 def _whole(score: Any) -> int | None:

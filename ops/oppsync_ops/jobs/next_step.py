@@ -62,6 +62,11 @@ def _waiting(facts: Facts) -> NextStep:
     if facts.hold and facts.hold.is_set:
         return NextStep(f"its instance is on hold ({facts.hold.cause}): `oppsync hold release {facts.hold.instance}`")
     budget = facts.budget
+    if budget is not None and budget.is_failing:
+        return NextStep(
+            f"its instance does not answer: one request at a time tries it, and all others wait; {ahead}",
+            moment(max(facts.now, budget.open_until)),
+        )
     if budget is None or facts.ahead is None or budget.interval_ms is None:
         return NextStep(f"waits for a slot of its instance; {ahead}")
     start = max(facts.now, budget.cool_until, budget.next_slot)
@@ -91,16 +96,31 @@ def _why_held(facts: Facts) -> str:
 
 
 def _blocked(facts: Facts) -> NextStep:
-    return NextStep(
-        f"waits until a create with the external_ref {facts.outcome.external_ref!r} has succeeded for the instance"
-        f" {facts.outcome.instance}; the update goes on by itself then"
-    )
+    record = facts.entry.get("record", "ref:")
+    if facts.behind is None and not record.startswith("ref:"):
+        return NextStep("is about to go back to its lane: nothing is before it any more")
+    if not record.startswith("ref:"):
+        return NextStep(
+            f"an earlier update of its record goes first: {facts.behind} ({facts.behind_state}); this one follows by"
+            " itself when that has ended"
+        )
+    who = f"a create with the external_ref {facts.outcome.external_ref!r} has succeeded for {facts.outcome.instance}"
+    if facts.behind is None:
+        return NextStep(f"waits until {who}; none is on its way: enqueue it, if it is missing")
+    ended = facts.behind_state in (State.DEAD, State.IN_DOUBT)
+    more = f": see `oppsync job show {facts.behind}`" if ended else "; the update goes on by itself then"
+    return NextStep(f"waits until {who}; that is {facts.behind} ({facts.behind_state}){more}")
 
 
-def _in_doubt(_: Facts) -> NextStep:
+def _in_doubt(facts: Facts) -> NextStep:
+    job_id = facts.outcome.job_id
+    if facts.next_look is None:
+        return NextStep(
+            "nothing by itself: the CRM could not tell whether it has made a record; see"
+            f" `oppsync doubt show {job_id}`, then adopt the record or resend the job"
+        )
     return NextStep(
-        "nothing by itself: it was sent, the answer was lost, and it is never sent again unasked;"
-        " look for the record in the CRM"
+        "workers look for its record in the CRM, and adopt it or send the job again", moment(facts.next_look)
     )
 
 

@@ -50,6 +50,8 @@ def happenings(history: tuple[Mapping[str, Any], ...]) -> list[str]:
 
 
 def _happening(event: Mapping[str, Any]) -> str:
+    if event.get("event") == "look_up":
+        return _look_up(event)
     if "event" in event:
         return f"{event['event']} by {event.get('by') or 'somebody'}"
     number = event.get("attempt")
@@ -60,6 +62,18 @@ def _happening(event: Mapping[str, Any]) -> str:
         what.append(f"{event['ms']} ms")
     if event.get("error"):
         what.append(str(event["error"]))
+    if event.get("message"):
+        what.append(str(event["message"]))
+    return ", ".join(what)
+
+
+def _look_up(event: Mapping[str, Any]) -> str:
+    where = f"looked in the {event['list']}'s list" if event.get("list") else "looked for it"
+    what = [f"{where}: {event.get('saw')}"]
+    if event.get("rows"):
+        what.append(f"{event['rows']} records")
+    if event.get("ms") is not None:
+        what.append(f"{event['ms']} ms")
     if event.get("message"):
         what.append(str(event["message"]))
     return ", ".join(what)

@@ -8,6 +8,8 @@ from oppsync_ops.jobs.entries import messages
 from oppsync_ops.letters.acting import BATCH, Counts, Progress, act
 from oppsync_ops.letters.mending import Mending
 from oppsync_worker.contract.errors import ContractError
+from oppsync_worker.contract.jobs import UpdateOpportunity
+from oppsync_worker.contract.wire import read_message
 from oppsync_worker.ledger import operating
 from oppsync_worker.ledger.scripts import Call
 
@@ -28,13 +30,23 @@ def replay(
 
     def calls(batch: list[str], counts: Counts) -> Iterator[Call]:
         if mending is None:
-            yield from (operating.replay(job_id, by=by) for job_id in batch)
+            for job_id, kept in zip(batch, messages(client, batch), strict=True):
+                yield operating.replay(job_id, by=by, writes=writes(kept or b""))
             return
         for job_id, message in zip(batch, mended(client, batch, mending, counts), strict=True):
             if message is not None:
-                yield operating.replay(job_id, by=by, message=message)
+                yield operating.replay(job_id, by=by, message=message, writes=writes(message))
 
     return act(client, job_ids, calls, progress=progress)
+
+
+def writes(message: str | bytes) -> tuple[str, ...]:
+    """Fields that an update would set; none for a create, or for what cannot be read."""
+    try:
+        job = read_message(message)
+    except ContractError:
+        return ()
+    return job.written() if isinstance(job, UpdateOpportunity) else ()
 
 
 def rehearse(client: Redis, job_ids: Sequence[str], mending: Mending) -> Counts:

@@ -14,6 +14,21 @@ LEARNED_FOR_MS: Final = 3_600_000
 
 _MARGIN: Final = 1.01
 
+_NUMBERS: Final = frozenset(
+    {
+        "requests",
+        "window_ms",
+        "concurrency",
+        "next",
+        "cool_until",
+        "learned",
+        "learned_at",
+        "failures",
+        "trips",
+        "open_until",
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class LiveBudget:
@@ -25,6 +40,11 @@ class LiveBudget:
     next_slot: int
     cool_until: int
     learned: int | None
+    failures: int
+    """Requests in a row that the instance did not answer."""
+    trips: int
+    """How often its breaker has opened since it last answered; 0 when it is closed."""
+    open_until: int
     waiting: int
     held: int
     in_flight: int
@@ -32,7 +52,7 @@ class LiveBudget:
     @classmethod
     def from_answers(cls, fields: Mapping[bytes, bytes], *, waiting: int, held: int, in_flight: int, now: int) -> Self:
         """Read the hash that scripts keep, and the sizes of the instance's places."""
-        number = {name.decode(): float(value) for name, value in fields.items()}
+        number = {name.decode(): float(value) for name, value in fields.items() if name.decode() in _NUMBERS}
 
         def whole(name: str) -> int | None:
             return int(number[name]) if name in number else None
@@ -45,10 +65,18 @@ class LiveBudget:
             next_slot=whole("next") or 0,
             cool_until=whole("cool_until") or 0,
             learned=whole("learned") if fresh else None,
+            failures=whole("failures") or 0,
+            trips=whole("trips") or 0,
+            open_until=whole("open_until") or 0,
             waiting=waiting,
             held=held,
             in_flight=in_flight,
         )
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the breaker is open, or half open: at most one request at a time tries the instance."""
+        return self.trips > 0
 
     @property
     def interval_ms(self) -> float | None:
@@ -66,11 +94,19 @@ class LiveBudget:
             "window_seconds": self.window_ms / 1000 if self.window_ms else None,
             "concurrency": self.concurrency,
             "learned_requests": self.learned,
+            "breaker": self._breaker(now),
+            "failures": self.failures,
+            "open_until": iso(moment(self.open_until)) if self.is_failing and self.open_until > now else None,
             "cooling_down_until": iso(moment(self.cool_until)) if self.cool_until > now else None,
             "waiting": self.waiting,
             "held": self.held,
             "in_flight": self.in_flight,
         }
+
+    def _breaker(self, now: int) -> str:
+        if not self.is_failing:
+            return "closed"
+        return "open" if self.open_until > now else "half open"
 
 
 def read_budgets(client: Redis, instances: list[str], *, now: int) -> list[LiveBudget]:

@@ -40,8 +40,13 @@ class Standing:
     silent: int
     """Claims whose lease ran out: their worker is lost, and the next sweep takes the jobs back."""
     places: Mapping[str, Place]
+    undecided: int
+    """Creates in doubt that wait for a person."""
     waiting: Mapping[str, int]
     holds: tuple[Hold, ...]
+    strays: Mapping[str, int]
+    """What sweeps have ever found in no place or without a job, by word; must be empty."""
+    swept_at: int | None
     server: Mapping[str, Any]
 
     def as_dict(self) -> dict[str, Any]:
@@ -52,9 +57,12 @@ class Standing:
             "lanes": dict(self.lanes),
             "leases": {"jobs": self.claimed, "overdue": self.silent},
             **{name: place.as_dict() for name, place in self.places.items()},
+            "undecided": self.undecided,
             "waiting": dict(self.waiting),
             "held": {hold.instance: hold.held for hold in self.holds if hold.held},
             "holds": [hold.as_dict() for hold in self.holds],
+            "strays": dict(self.strays),
+            "swept_at": iso(moment(self.swept_at)),
             "redis": dict(self.server),
         }
 
@@ -92,10 +100,19 @@ def read_standing(client: Redis) -> Standing:
         claimed=claimed,
         silent=silent,
         places=places,
+        undecided=max(0, places["in_doubt"].jobs - int(client.zcard(keys.PROBES))),
         waiting=_waiting(client),
         holds=tuple(read_holds(client)),
+        **_sweeps(client),
         server=_server(client),
     )
+
+
+def _sweeps(client: Redis) -> dict[str, Any]:
+    found: Any = client.hgetall(keys.SWEEP)
+    facts = {text(name): int(value) for name, value in found.items() if text(value).isdigit()}
+    words = {name.removeprefix("found:"): count for name, count in facts.items() if name.startswith("found:")}
+    return {"strays": words, "swept_at": facts.get("began")}
 
 
 def _waiting(client: Redis) -> dict[str, int]:

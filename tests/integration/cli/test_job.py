@@ -123,8 +123,11 @@ def test_blocked(command: Command, lives: Lives) -> None:
 
 
 def test_in_doubt(command: Command, lives: Lives) -> None:
-    """Never sent again unasked."""
-    assert "never sent again unasked" in shown(command, lives.in_doubt())["next"]["text"]
+    """Workers look for its record, and when they do."""
+    step = shown(command, lives.in_doubt())["next"]
+
+    assert "workers look for its record in the CRM" in step["text"]
+    assert step["at"]
 
 
 def test_dead(command: Command, lives: Lives) -> None:

@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 
 from integration.cli.lives import TTL_S, Command, Lives, answer
-from oppsync_worker.ledger import begin, ends, operating, presence
+from oppsync_worker.ledger import begin, ends, keys, operating, presence
 from oppsync_worker.ledger.scripts import run
 from stage import time_passes, told
 
@@ -222,3 +222,14 @@ def test_status_warns_of_a_redis_that_may_lose_jobs(command: Command, ledger: Re
         ledger.config_set("maxmemory-policy", "noeviction")
 
     assert "maxmemory-policy is allkeys-lru" in result.stderr
+
+
+def test_status_tells_what_sweeps_have_found(command: Command, ledger: Redis) -> None:
+    """Figures that must stay 0."""
+    assert answer(command("status", "--json"))["strays"] == {}
+    ledger.hset(keys.SWEEP, mapping={"began": 1_700_000_000_000, "by": "w:1", "last": 2, "found:lost": 2})
+
+    result = command("status")
+
+    assert "2 lost" in result.stderr
+    assert answer(command("status", "--json"))["strays"] == {"lost": 2}

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -193,11 +194,11 @@ def test_a_failure_in_the_middle_tells_what_was_done(
     original = replaying.operating.replay
     seen: list[str] = []
 
-    def breaking(job_id: str, *, by: str, message: str | None = None) -> object:
+    def breaking(job_id: str, **given: Any) -> object:
         seen.append(job_id)
         if len(seen) == 3:
             lives.client.config_set("maxmemory", "1")
-        return original(job_id, by=by, message=message)
+        return original(job_id, **given)
 
     monkeypatch.setattr(replaying.operating, "replay", breaking)
     try:

@@ -21,7 +21,7 @@ from oppsync import CreateOpportunity, State, UpdateOpportunity
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.states import Cause
 from oppsync_worker.contract.wire import encode, read_message
-from oppsync_worker.ledger import claims, ends, enqueuing, looking, operating
+from oppsync_worker.ledger import claims, ends, enqueuing, looking, operating, sweeping
 from oppsync_worker.ledger.begin import Go, Soon, begin, begun
 from oppsync_worker.ledger.promoting import Look, promoted
 from oppsync_worker.ledger.scripts import Call, run
@@ -351,6 +351,20 @@ class Lives(RuleBasedStateMachine):
         choices["after_dead"] = chosen.decode()
         self.run(told(instance, fingerprint=fingerprint, **pace, **choices))
 
+    @rule()
+    def sweep(self) -> None:
+        """Nothing is ever found where nobody meddles."""
+        seen = Snapshot.of(self.client)
+        jobs = [job_id for job_id, _ in seen.jobs()]
+        _, mended = sweeping.swept(self.run(sweeping.sweep(jobs, ttl_s=TTL_S, patience_ms=0)))
+        places = {**sweeping.PLACES, **{f"{s}:{i}": f"oppsync:{s}:{i}" for s in ("waiting", "held") for i in INSTANCES}}
+        for state, place in places.items():
+            call = sweeping.ghosts(state.partition(":")[0], place, list(seen.of_key(place.removeprefix("oppsync:"))))
+            mended += sweeping.laid(self.run(call))
+        tags = [tag for tag, _ in seen.named("claim:")]
+        mended += sweeping.laid(self.run(sweeping.ghosts("claim", "oppsync:leases", tags)))
+        assert mended == []
+
     # Operators.
 
     @rule(instance=st.sampled_from(INSTANCES), on=st.booleans())
@@ -436,4 +450,5 @@ class Lives(RuleBasedStateMachine):
             lines = {name: value for name, value in seen.hashes.items() if name.startswith(("record:", "waiting:"))}
             raise AssertionError(f"stuck: {stuck} in {lines}")
         laws.nothing_that_is_resolved_is_blocked(seen)
+        self.sweep()
         super().teardown()

@@ -26,6 +26,7 @@ def facts(state: State, *, entry: dict[str, str] | None = None, **more: Any) -> 
 def budget(**given: Any) -> LiveBudget:
     """A budget of one request a second."""
     fields = {"requests": 60, "window_ms": 60_000, "concurrency": 2, "next_slot": 0, "cool_until": 0, "learned": None}
+    fields |= {"failures": 0, "trips": 0, "open_until": 0}
     return LiveBudget(**{**fields, "waiting": 9, "held": 0, "in_flight": 0, **given})
 
 
@@ -93,6 +94,37 @@ def test_waiting_behind_a_hold_is_told() -> None:
     assert (step.at, "oppsync hold release acme" in step.text) == (None, True)
 
 
+def test_an_instance_that_does_not_answer_is_told() -> None:
+    """With the time of the next try."""
+    step = next_step(facts(State.WAITING, ahead=3, budget=budget(trips=1, open_until=NOW + 5_000)))
+
+    assert step.at == moment(NOW + 5_000)
+    assert "does not answer" in step.text
+
+
+@pytest.mark.parametrize(
+    ("record", "behind", "state", "said"),
+    [
+        ("id:5", "job-1", State.SENDING, "an earlier update of its record goes first: job-1 (sending)"),
+        ("id:5", None, None, "about to go back"),
+        ("ref:order-7", "job-1", State.QUEUED, "that is job-1 (queued); the update goes on by itself then"),
+        ("ref:order-7", "job-1", State.DEAD, "that is job-1 (dead): see `oppsync job show job-1`"),
+        ("ref:order-7", None, None, "none is on its way: enqueue it"),
+    ],
+)
+def test_a_blocked_update_says_behind_whom(record: str, behind: str | None, state: State | None, said: str) -> None:
+    """Its create, or an earlier update."""
+    step = next_step(facts(State.BLOCKED, entry={"record": record}, behind=behind, behind_state=state))
+
+    assert said in step.text
+
+
+def test_a_doubt_is_looked_into_or_a_persons() -> None:
+    """With the time, or the command."""
+    assert next_step(facts(State.IN_DOUBT, next_look=NOW + 1)).at == moment(NOW + 1)
+    assert "oppsync doubt show x" in next_step(facts(State.IN_DOUBT)).text
+
+
 def test_history_is_told_line_by_line() -> None:
     """Attempts, losses and what people did, whatever a line lacks."""
     lines = happenings(
@@ -101,6 +133,8 @@ def test_history_is_told_line_by_line() -> None:
             {"at": "2026-01-02T03:04:05+00:00", "error": "WorkerLost", "message": "the worker died while sending"},
             {"at": "nonsense", "event": "replayed", "by": "maria"},
             {"event": "discarded"},
+            {"at": "2026-01-02T03:04:05Z", "event": "look_up", "list": "lead", "saw": "not there", "rows": 2, "ms": 9},
+            {"event": "look_up", "saw": "nobody here knows the instance"},
         )
     )
 
@@ -109,4 +143,6 @@ def test_history_is_told_line_by_line() -> None:
         "2026-01-02 03:04:05  worker lost, WorkerLost, the worker died while sending",
         "an unknown time  replayed by maria",
         "an unknown time  discarded by somebody",
+        "2026-01-02 03:04:05  looked in the lead's list: not there, 2 records, 9 ms",
+        "an unknown time  looked for it: nobody here knows the instance",
     ]

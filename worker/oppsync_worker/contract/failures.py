@@ -47,6 +47,10 @@ class JobPoison(JobFailed):
     """The job lost its worker again and again."""
 
 
+class JobLost(JobFailed):
+    """The job's message is in no place any more: the queue was purged, or a key removed by hand."""
+
+
 class JobInternal(JobFailed):
     """An error of the worker's own, before anything was sent."""
 

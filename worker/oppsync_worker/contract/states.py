@@ -61,5 +61,7 @@ class Cause(StrEnum):
     """The message is larger than a worker decodes."""
     POISON = "poison"
     """It lost its worker again and again."""
+    LOST = "lost"
+    """Its message is in no place: the queue was purged, or a key removed by hand."""
     INTERNAL = "internal"
     """An error of this software, before anything was sent."""

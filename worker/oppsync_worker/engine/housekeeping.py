@@ -5,6 +5,7 @@
     promote    due jobs and free slots, ten times a second or when the ledger says there is something to do; it also
                hands out look-ups for creates in doubt, which are done here
     announce   what this worker knows of its instances
+    sweep      now and then, one of all workers: entries in no place, and places without an entry
     present    a sign of life, for `oppsync health` and `oppsync status`
 
 Each is an atomic script and safe to run on any number of workers at once. Redis being away stops none of them.
@@ -21,6 +22,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from oppsync_worker.contract.states import Cause
 from oppsync_worker.engine.hands import Hands
+from oppsync_worker.engine.sweep import Sweep
 from oppsync_worker.ledger import claims, presence
 from oppsync_worker.ledger.connect import explain
 from oppsync_worker.ledger.promoting import promote, promoted
@@ -63,6 +65,7 @@ class Housekeeping:
         announcements: list[Call],
         reconciler: Reconciler,
         look_ms: int,
+        sweep: Sweep,
     ) -> None:
         """`look_ms`: after this, a look-up of which nothing was heard is somebody else's."""
         self._redis = redis
@@ -74,6 +77,7 @@ class Housekeeping:
         self._ttl_s = ttl_s
         self._announcements = announcements
         self._reconciler = reconciler
+        self._sweep = sweep.chore
         self._look_ms = look_ms
         self._looks: set[asyncio.Task[None]] = set()
         self._patient_until: float | None = None
@@ -86,8 +90,15 @@ class Housekeeping:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """All chores, for as long as the block lasts."""
-        chores = [self._renew, self._restore, self._promote, self._announce, self._present]
-        tasks = [asyncio.create_task(self._keep(chore), name=chore.__name__) for chore in chores]
+        chores = {
+            "renew": self._renew,
+            "restore": self._restore,
+            "promote": self._promote,
+            "announce": self._announce,
+            "present": self._present,
+            "sweep": self._sweep,
+        }
+        tasks = [asyncio.create_task(self._keep(name, chore), name=name) for name, chore in chores.items()]
         try:
             yield
         finally:
@@ -105,21 +116,21 @@ class Housekeeping:
             with suppress(RedisError):
                 await run_async(self._redis, presence.gone(self._name))
 
-    async def _keep(self, chore: Chore) -> None:
+    async def _keep(self, name: str, chore: Chore) -> None:
         while not self._closing:
             try:
                 pause = await chore()
             except ResponseError as error:
                 # Redis is there and does not like the call: no reason to be patient with silent workers.
-                self._reporter.notice("ledger_unavailable", chore=chore.__name__.strip("_"), message=explain(error))
+                self._reporter.notice("ledger_unavailable", chore=name, message=explain(error))
                 pause = 1.0
             except RedisError as error:
-                self._reporter.notice("ledger_unavailable", chore=chore.__name__.strip("_"), message=explain(error))
+                self._reporter.notice("ledger_unavailable", chore=name, message=explain(error))
                 # While Redis was away nobody could renew: owners that live get their turn before anything is restored.
                 self._patient_until = asyncio.get_running_loop().time() + self._lease_ms / 1000
                 pause = 1.0
             except Exception:
-                logger.exception("%s failed", chore.__name__.strip("_"))
+                logger.exception("%s failed", name)
                 pause = 5.0
             await asyncio.sleep(pause)
 

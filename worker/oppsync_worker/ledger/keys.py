@@ -7,12 +7,18 @@ LEASES: Final = PREFIX + "leases"
 SCHEDULE: Final = PREFIX + "schedule"
 IN_DOUBT: Final = PREFIX + "in_doubt"
 DEAD: Final = PREFIX + "dead"
+PROBES: Final = PREFIX + "probes"
+"""Sorted set: jobs in doubt, by when to look for them next; one that is not in it waits for a person."""
 BLOCKED: Final = PREFIX + "blocked"
 HOLDS: Final = PREFIX + "holds"
 HOLDING: Final = PREFIX + "holding"
 """Set: instances of which jobs are held, on hold or not."""
 RELEASING: Final = PREFIX + "releasing"
 """Set: instances whose held jobs are on their way back."""
+SWEEP: Final = PREFIX + "sweep"
+"""Hash: when the ledger is swept next, by whom it was swept last, and how much was ever put right, by word."""
+MISSING: Final = PREFIX + "missing"
+"""Hash: queued jobs of which the last sweep did not find the message, with the time since when they are queued."""
 SLOTS: Final = PREFIX + "slots"
 WORKERS: Final = PREFIX + "workers"
 
@@ -55,6 +61,16 @@ def references(instance: str) -> str:
 def bell(queue: str) -> str:
     """List of at most one element: rung when a queue gets work, so that idle workers wake without touching a job."""
     return f"{PREFIX}bell:{queue}"
+
+
+def record(instance: str, name: str) -> str:
+    """Sorted set: unfinished updates of one record, in order; `name` is `id:<opportunity>` or `ref:<external_ref>`."""
+    return f"{PREFIX}record:{instance}:{name}"
+
+
+def making(instance: str) -> str:
+    """Hash: external_ref -> the create that is to make its record, and has not yet."""
+    return f"{PREFIX}making:{instance}"
 
 
 def made(instance: str, opportunity_id: int) -> str:

@@ -95,6 +95,9 @@ class Reporter(Protocol):
     def looked(self, looked: Looked) -> None:
         """A look-up for a create in doubt was done."""
 
+    def strays(self, counts: Mapping[str, int], some: str) -> None:
+        """The sweep has found jobs in no place, or places without a job: how many by word, and the first of them."""
+
     def buried_unread(self, job_id: str, task: str, cause: Cause, detail: str) -> None:
         """A message that is no job was buried."""
 

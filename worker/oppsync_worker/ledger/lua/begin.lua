@@ -37,6 +37,18 @@ local function going(drop)
 end
 local fields = {}
 for i = 13, #ARGV do fields[#fields + 1] = ARGV[i] end
+if job.state == 'dead' and redis.call('HGET', job_key(id), 'cause') == 'lost' then
+  -- The sweep had given it up because this very message was nowhere.
+  redis.call('ZREM', P .. 'dead', id)
+  redis.call('HDEL', job_key(id), 'cause', 'detail', 'message')
+  redis.call('HSET', job_key(id), 'state', 'queued')
+  redis.call('DEL', 'celery-task-meta-' .. id)
+  if job.record then
+    forget_letter(job)
+    redis.call('ZADD', line_of('record', job), 'NX', job.number, id)
+  end
+  job = read(id)
+end
 if job.state == 'sending' and job.token == tag then
   -- The answer to this very call was lost on the way to the worker, which therefore has not sent.
   if job.record then opportunity_id = job.record:sub(4) end

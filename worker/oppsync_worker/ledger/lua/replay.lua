@@ -6,7 +6,7 @@ local id, now = ARGV[1], now_ms()
 local job = read(id)
 if not job.state then return 'unknown' end
 if job.state ~= 'dead' then return job.state end
-if id:sub(1, 4) == 'raw-' then return 'unreadable' end
+if id:sub(1, 4) == 'raw-' or (ARGV[2] == '' and (job.message or '') == '') then return 'unreadable' end
 if job.record then
   local fields = {}
   for i = 4, #ARGV do fields[#fields + 1] = ARGV[i] end

@@ -31,6 +31,8 @@ elseif job.state == 'sending' and job.token ~= tag then
   let_go(tag)
   return 'lost'
 elseif job.state and job.state ~= 'sending' and job.state ~= 'queued' then
+  -- The sweep had given it up because this very message was nowhere: now it can be replayed.
+  if job.state == 'dead' and job.message == '' then redis.call('HSET', key, 'message', message) end
   let_go(tag)
   return 'lost'
 end

@@ -1,0 +1,240 @@
+"""The sweep: finds what a purge, a hand in Redis or a bug has left behind, and nothing where all is well."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import pytest
+import redis
+from redis.asyncio import Redis
+
+from integration.ledger.desk import ATTEMPT, Desk, change, deal, titles
+from oppsync_worker.engine.sweep import Sweep
+from oppsync_worker.ledger import ends, keys, operating
+from oppsync_worker.ledger.begin import Go, Parked
+from oppsync_worker.ledger.scripts import run
+from oppsync_worker.ledger.sweeping import turn
+from stage import told
+
+
+class Told:
+    """Keeps the alarms."""
+
+    def __init__(self) -> None:
+        self.strays_found: list[Mapping[str, int]] = []
+
+    def strays(self, counts: Mapping[str, int], _: str) -> None:
+        self.strays_found.append(counts)
+
+
+@pytest.fixture
+def desk(ledger: redis.Redis) -> Desk:
+    """An instance without limits."""
+    return Desk(ledger)
+
+
+async def sweep(redis_url: str, told_to: Told | None = None) -> Counter[str]:
+    """One whole sweep, which suspects every queued job."""
+    async with Redis.from_url(redis_url) as client:
+        one = Sweep(
+            client,
+            worker="w",
+            reporter=told_to or Told(),  # type: ignore[arg-type]
+            every_s=60,
+            ttl_s=60,
+            patience_s=-1,
+        )
+        return await one.sweep()
+
+
+async def test_nothing_is_found_where_all_is_well(desk: Desk, redis_url: str) -> None:
+    """Jobs in every state, and a worker at work."""
+    desk.run(told("acme", probe_ms=0))
+    desk.enqueue(
+        deal(), change("nobody"), deal(not_before="2100-01-01T00:00:00Z"), change(5), change(5), deal(), deal()
+    )
+    for hand, job in desk.claim(5):
+        if isinstance(desk.begin(hand, job), Go) and job.kind == "opportunities.create":
+            desk.run(ends.doubt(hand, attempt=ATTEMPT))
+    desk.run(operating.hold("acme", cause="operator", note=""))
+    desk.begin(*desk.one())
+    reported = Told()
+
+    assert await sweep(redis_url, reported) == Counter()
+    assert await sweep(redis_url, reported) == Counter()
+
+    assert reported.strays_found == []
+    assert desk.client.hget(keys.SWEEP, "last") == b"0"
+
+
+async def test_a_purged_queue_is_noticed_and_its_producers_told(desk: Desk, redis_url: str) -> None:
+    """`celery purge`: a message must be missing twice before its job is given up."""
+    purged, kept = deal(), deal()
+    desk.enqueue(purged)
+    desk.client.delete("opportunities.interactive")
+    desk.enqueue(kept)
+    reported = Told()
+
+    assert await sweep(redis_url, reported) == Counter()
+    assert await sweep(redis_url, reported) == Counter(lost=1)
+
+    assert (desk.state(purged), desk.field(purged, "cause"), desk.state(kept)) == ("dead", "lost", "queued")
+    assert b"JobLost" in (desk.client.get(f"celery-task-meta-{purged.job_id}") or b"")
+    assert reported.strays_found == [{"lost": 1}]
+    assert desk.client.hget(keys.SWEEP, "found:lost") == b"1"
+
+
+async def test_a_message_that_turns_up_again_is_delivered(desk: Desk, redis_url: str) -> None:
+    """However late."""
+    job = change(5)
+    desk.enqueue(job)
+    (message,) = desk.client.lrange("opportunities.interactive", 0, -1)
+    desk.client.delete("opportunities.interactive")
+    await sweep(redis_url)
+    await sweep(redis_url)
+    assert desk.state(job) == "dead"
+
+    desk.client.lpush("opportunities.interactive", message)
+
+    assert isinstance(desk.begin(*desk.one()), Go)
+    assert desk.client.zcard(keys.DEAD) == 0
+    assert not list(desk.client.scan_iter(f"{keys.PREFIX}letters:*"))
+
+
+async def test_a_job_in_hand_is_not_suspected(desk: Desk, redis_url: str) -> None:
+    """Claimed, and not begun yet."""
+    desk.enqueue(deal())
+    desk.claim()
+
+    assert [await sweep(redis_url) for _ in range(3)] == [Counter()] * 3
+
+
+@pytest.mark.parametrize(
+    ("place", "state"),
+    [
+        (keys.SCHEDULE, "scheduled"),
+        (keys.waiting("acme"), "waiting"),
+        (keys.held("acme"), "held"),
+        (keys.BLOCKED, "blocked"),
+        (keys.IN_DOUBT, "in_doubt"),
+        (keys.DEAD, "dead"),
+    ],
+)
+async def test_a_job_that_is_missing_from_its_place_is_put_back(
+    desk: Desk, redis_url: str, place: str, state: str
+) -> None:
+    """And a member that belongs to nobody is struck off."""
+    job = deal(not_before="2100-01-01T00:00:00Z") if state == "scheduled" else deal()
+    if state == "blocked":
+        desk.enqueue(change("nobody"))
+        hand, blocked = desk.one()
+        desk.begin(hand, blocked)
+        (job_id,) = desk.client.zrange(place, 0, -1)
+    else:
+        desk.enqueue(job)
+        job_id = job.job_id.encode()
+    if state == "waiting":
+        desk.run(told("acme", requests=1))
+        desk.client.hset(keys.budget("acme"), "next", f"{(desk.now_s() + 50) * 1000}")
+        desk.begin(*desk.one())
+    if state == "held":
+        desk.run(operating.hold("acme", cause="operator", note=""))
+        desk.begin(*desk.one())
+    if state in {"in_doubt", "dead"}:
+        hand, _, _ = desk.send_next()
+        desk.run(ends.doubt(hand, attempt=ATTEMPT)) if state == "in_doubt" else desk.bury(hand)
+    assert desk.client.zscore(place, job_id) is not None
+    desk.client.zrem(place, job_id)
+    desk.client.zadd(place, {"ghost": 1})
+
+    assert await sweep(redis_url) == Counter(misplaced=1, ghost=1)
+
+    assert desk.client.zrange(place, 0, -1) == [job_id]
+    assert await sweep(redis_url) == Counter()
+
+
+async def test_a_create_whose_claim_is_gone_is_in_doubt(desk: Desk, redis_url: str) -> None:
+    """It may have been carried out; and without its message, only a person can tell."""
+    job = deal()
+    desk.enqueue(job)
+    hand, _, _ = desk.send_next()
+    desk.client.delete(f"{keys.PREFIX}claim:{hand.tag}")
+    desk.client.zrem(keys.LEASES, hand.tag)
+
+    assert await sweep(redis_url) == Counter(ownerless=1)
+
+    assert desk.state(job) == "in_doubt"
+
+
+async def test_an_update_whose_claim_is_gone_is_a_dead_letter(desk: Desk, redis_url: str) -> None:
+    """Its message went with the claim; the updates behind it go on."""
+    job = change(5, title="gone")
+    desk.enqueue(job, change(5, title="goes on"))
+    hand, _, _ = desk.send_next()
+    desk.begin(*desk.one())
+    desk.client.delete(f"{keys.PREFIX}claim:{hand.tag}")
+
+    assert await sweep(redis_url) == Counter(lost=1)
+
+    assert (desk.state(job), desk.field(job, "cause")) == ("dead", "lost")
+    assert desk.replay(job) == "unreadable"
+    desk.settle_down()
+    assert titles(desk.work_off()) == ["goes on"]
+
+
+async def test_a_claim_without_a_lease_is_restored(desk: Desk, redis_url: str) -> None:
+    """As if its worker had fallen silent."""
+    desk.enqueue(deal())
+    hand, _ = desk.one()
+    desk.client.zrem(keys.LEASES, hand.tag)
+
+    assert await sweep(redis_url) == Counter({"without a lease": 1})
+
+    desk.silence()
+    assert len(desk.claim()) == 1
+
+
+async def test_an_update_that_fell_out_of_its_line_is_put_back(desk: Desk, redis_url: str) -> None:
+    """And one that is blocked behind nobody goes on."""
+    first, second = change(5, title="first"), change(5, title="second")
+    desk.enqueue(first, second)
+    hand, _, _ = desk.send_next()
+    assert desk.begin(*desk.one()) == Parked(ends.State.BLOCKED, "blocked")
+    desk.client.delete(keys.record("acme", "id:5"))
+    desk.bury(hand)
+
+    assert await sweep(redis_url) == Counter({"out of line": 1, "stuck": 1})
+
+    assert titles(desk.work_off()) == ["second"]
+
+
+async def test_a_doubt_that_nobody_looks_into_is_looked_into(desk: Desk, redis_url: str) -> None:
+    """Unless it is a person's."""
+    job = deal()
+    desk.enqueue(job)
+    hand, _, _ = desk.send_next()
+    desk.run(ends.doubt(hand, attempt=ATTEMPT))
+    desk.client.delete(keys.PROBES)
+
+    assert await sweep(redis_url) == Counter({"out of sight": 1})
+
+    assert desk.look().job_id == job.job_id
+
+
+async def test_an_ended_job_that_would_never_be_forgotten_is(desk: Desk, redis_url: str) -> None:
+    """Its time to live was lost."""
+    job = deal()
+    desk.enqueue(job)
+    hand, _, _ = desk.send_next()
+    desk.succeed(hand, job)
+    desk.client.persist(keys.job(job.job_id))
+
+    assert await sweep(redis_url) == Counter({"never forgotten": 1})
+
+    assert desk.client.ttl(keys.job(job.job_id)) > 0
+
+
+def test_one_worker_sweeps_at_a_time(ledger: redis.Redis) -> None:
+    """Whoever asks first after the interval; one that dies over it is replaced at the next."""
+    assert [run(ledger, turn(name, every_ms=60_000)) for name in ("w1", "w2", "w1")] == [1, 0, 0]
+    ledger.hset(keys.SWEEP, "due", 1)
+    assert run(ledger, turn("w2", every_ms=60_000)) == 1

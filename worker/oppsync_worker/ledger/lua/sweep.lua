@@ -1,0 +1,83 @@
+-- #include life
+-- #include slots
+-- Entries in no place. The scripts leave none behind; this finds what a bug, a purge or a hand in Redis has left, and puts
+-- it right where that can be done without guessing. ARGV: ttl_s, version, ms a job must have been queued to be suspected,
+-- then job ids.
+-- Returns {queued jobs of which the message must be looked for: id and since in turns, what was put right: id and word}
+local ttl_s, version, patience = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local now, suspects, mended = now_ms(), {}, {}
+
+local function mend(id, word)
+  mended[#mended + 1] = id
+  mended[#mended + 1] = word
+end
+
+-- Its message is gone, so that it can never be sent.
+local function lose(job)
+  local said = 'its message is in no place: was the queue purged, or a key removed by hand?'
+  redis.call('HSET', job_key(job.id), 'cause', 'lost', 'detail', said, 'version', version)
+  job.message = ''
+  job.state = 'queued'
+  move(job, 'dead', now, '')
+  write_failure(job.id, 'lost', said, now)
+  mend(job.id, 'lost')
+end
+
+local function mend_line(job)
+  local line = line_of('record', job)
+  if not redis.call('ZSCORE', line, job.id) then
+    redis.call('ZADD', line, job.number, job.id)
+    mend(job.id, 'out of line')
+  end
+  if job.state == 'blocked' and job.record:sub(1, 3) == 'id:' and first_of(job) == job.id then
+    move(job, 'queued', now, nil, nil, true)
+    mend(job.id, 'stuck')
+  end
+end
+
+local SCORES = { scheduled = function() return now end, waiting = turn, held = turn }
+
+for i = 4, #ARGV do
+  local job = read(ARGV[i])
+  local state, key = job.state, job_key(ARGV[i])
+  local place = state and place_of(state, job)
+  if place and state ~= 'dead' and state ~= 'in_doubt' and (job.message or '') == '' then
+    redis.call('ZREM', place, job.id)
+    lose(job)
+  elseif place and not redis.call('ZSCORE', place, job.id) then
+    local score = SCORES[state] or function() return tonumber(job.at or now) end
+    redis.call('ZADD', place, int(score(job)), job.id)
+    if state == 'held' then redis.call('SADD', P .. 'holding', job.instance) end
+    mend(job.id, 'misplaced')
+  elseif state == 'sending' and not owns(job.token) then
+    if job.kind == CREATE then
+      redis.call('HSET', key, 'cause', 'worker_lost', 'detail', 'the claim under which it was sent is gone')
+      move(job, 'in_doubt', now, '')
+      mend(job.id, 'ownerless')
+    else
+      if job.record then unsure(job) end
+      lose(job)
+    end
+  elseif state == 'queued' then
+    local since = tonumber(redis.call('HGET', key, 'since') or job.at or now)
+    if now - since > patience then
+      suspects[#suspects + 1] = job.id
+      suspects[#suspects + 1] = int(since)
+    end
+  elseif ENDED[state] and redis.call('TTL', key) < 0 then
+    retire(job, ttl_s)
+    mend(job.id, 'never forgotten')
+  end
+  if job.state == 'waiting' and redis.call('EXISTS', P .. 'hold:' .. job.instance) == 0
+    and not redis.call('ZSCORE', P .. 'slots', job.instance) then
+    redis.call('ZADD', P .. 'slots', int(now), job.instance)
+    mend(job.id, 'out of sight')
+  end
+  if job.state == 'in_doubt' and not redis.call('ZSCORE', P .. 'probes', job.id)
+    and redis.call('HGET', key, 'doubt') ~= 'person' then
+    redis.call('ZADD', P .. 'probes', int(now), job.id)
+    mend(job.id, 'out of sight')
+  end
+  if job.record and (IDLE[job.state] or job.state == 'queued' or job.state == 'sending') then mend_line(job) end
+end
+return { suspects, mended }
