@@ -47,6 +47,7 @@ class Driver:
         self._redis_lock = threading.Lock()
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="driver")
         self._over = threading.Event()
+        self._running: Future[None] | None = None
         self.deeds: list[Deed] = []
         self._deeds: dict[Fault, Callable[[PlannedFault], Deed]] = {
             Fault.KILL: self._kill,
@@ -62,27 +63,36 @@ class Driver:
             Fault.CLOCK: self._clock,
         }
 
-    def run(self, began: float) -> None:
-        """Commit all of them; the load began at `began` on the monotonic clock. Returns when the last is over.
+    def start(self, began: float) -> None:
+        """Begin; the load began at `began` on the monotonic clock."""
+        self._running = self._pool.submit(self._run, began)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a fault is still to come, or to end.
 
         Raises:
             Exception: a fault could not be committed, so nothing may be concluded from the run.
         """
-        pending: list[Future[None]] = []
-        try:
-            for planned in self._stage.plan.faults:
-                due = began + planned.at * self._stage.plan.load_s
-                if self._over.wait(max(0.0, due - time.monotonic())):
-                    return
-                pending.append(self._pool.submit(self._commit, planned))
-            for one in pending:
-                one.result()
-        finally:
-            self._pool.shutdown(wait=True)
+        if self._running is None or not self._running.done():
+            return True
+        self._running.result()
+        return False
 
     def stop(self) -> None:
-        """Commit no more."""
+        """Commit no more, and end what is going on."""
         self._over.set()
+        self._pool.shutdown(wait=True)
+
+    def _run(self, began: float) -> None:
+        pending: list[Future[None]] = []
+        for planned in self._stage.plan.faults:
+            due = began + planned.at * self._stage.plan.load_s
+            if self._over.wait(max(0.0, due - time.monotonic())):
+                return
+            pending.append(self._pool.submit(self._commit, planned))
+        for one in pending:
+            one.result()
 
     def _commit(self, planned: PlannedFault) -> None:
         self.deeds.append(self._deeds[planned.fault](planned))
@@ -105,7 +115,8 @@ class Driver:
                     claims = [claim for claim in self._contender.claims(client) if claim.worker == name]
                     self._recoveries.adopt(claims, killed_at, client)
             except redis.RedisError:
-                time.sleep(CLAIM_LOOK_S)
+                if self._over.wait(CLAIM_LOOK_S):
+                    break
             else:
                 return claims
         return []
@@ -139,7 +150,7 @@ class Driver:
             at, claims = time.time(), self._claims(None)
             since = time.monotonic()
             self._stage.redis.kill()
-            time.sleep(planned.lasts_s)
+            self._over.wait(planned.lasts_s)
             self._stage.redis.start()
             self._recoveries.redis_was_down(since, time.monotonic())
             back_s = self._claiming_again(since)
@@ -155,7 +166,8 @@ class Driver:
                 while time.monotonic() - since < CLAIM_PATIENCE_S:
                     if self._contender.claimed(client) != before:
                         return time.monotonic() - since
-                    time.sleep(CLAIM_LOOK_S)
+                    if self._over.wait(CLAIM_LOOK_S):
+                        break
             except redis.RedisError:
                 return None
         return None
@@ -178,11 +190,11 @@ class Driver:
                 link.cut()
             case Fault.REDIS_REFUSED:
                 link.refuse()
-                time.sleep(planned.lasts_s)
+                self._over.wait(planned.lasts_s)
                 link.flow()
             case _:
                 link.freeze()
-                time.sleep(planned.lasts_s)
+                self._over.wait(planned.lasts_s)
                 if planned.ends_cut:
                     link.cut()
                 link.flow()
@@ -196,7 +208,7 @@ class Driver:
             raise ValueError(f"worker {worker} has no proxy before the CRM")
         if planned.fault is Fault.CRM_HALF_OPEN:
             link.freeze()
-            time.sleep(planned.lasts_s)
+            self._over.wait(planned.lasts_s)
         link.cut()
         link.flow()
         return Deed(planned.fault, at, _ids(claims), f"worker {worker}")
@@ -204,7 +216,7 @@ class Driver:
     def _crm_refused(self, planned: PlannedFault) -> Deed:
         at, claims = time.time(), self._claims(None)
         self._stage.crm.refuse(planned.lasts_s)
-        time.sleep(planned.lasts_s)
+        self._over.wait(planned.lasts_s)
         return Deed(planned.fault, at, _ids(claims), f"for {planned.lasts_s:.1f} s")
 
     def _clock(self, planned: PlannedFault) -> Deed:
@@ -224,7 +236,8 @@ class Driver:
             with contextlib.suppress(redis.RedisError), self._stage.redis.client() as client:
                 if self._fleet.name(worker) in self._contender.serving(client):
                     return True
-            time.sleep(CLAIM_LOOK_S)
+            if self._over.wait(CLAIM_LOOK_S):
+                break
         return False
 
     def _claims(self, worker: int | None) -> list[Claim]:

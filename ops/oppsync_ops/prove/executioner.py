@@ -30,7 +30,8 @@ class Executioner:
     def stop(self) -> None:
         """No longer."""
         self._over.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _lie_in_wait(self) -> None:
         while not self._over.wait(LOOK_EVERY_S):

@@ -66,7 +66,8 @@ class Recoveries:
     def stop(self) -> None:
         """No longer."""
         self._over.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def adopt(self, claims: Sequence[Claim], killed_at: float, client: redis.Redis) -> list[Orphan]:
         """The jobs that a worker had when it was killed."""

@@ -1,7 +1,6 @@
 """One run: the load, the faults, the settling, the audit."""
 
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -146,22 +145,12 @@ class _Acts:
         self.recoveries.start()
         if self.executioner:
             self.executioner.start()
-        failed: list[BaseException] = []
-        driving = threading.Thread(target=self._drive, args=(began, failed), name="driver", daemon=True)
-        driving.start()
-        while driving.is_alive() or time.monotonic() - began < plan.load_s:
+        self.driver.start(began)
+        while self.driver.busy or time.monotonic() - began < plan.load_s:
             self.teller.load(len(self.producers.handed.jobs), len(plan.jobs))
             self.stage.crm.child.must_run()
             time.sleep(LOOK_EVERY_S)
-        if failed:
-            raise failed[0]
         self._faults = self.stage.crm.faults()
-
-    def _drive(self, began: float, failed: list[BaseException]) -> None:
-        try:
-            self.driver.run(began)
-        except BaseException as error:  # noqa: BLE001 - told to whoever waits
-            failed.append(error)
 
     def _end(self) -> None:
         self.driver.stop()

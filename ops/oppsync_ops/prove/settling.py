@@ -1,11 +1,9 @@
 """After the last fault: until nothing moves that could."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
-
-import redis
 
 from oppsync_ops.prove.contender import Contender
 from oppsync_ops.prove.evidence import Seen
@@ -21,12 +19,10 @@ Told = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """How it ended: everything terminal, or nothing moved any more, or patience ran out."""
+    """How long it took, and what is known of every job now."""
 
     seconds: float
     seen: dict[str, Seen]
-    quiet: bool
-    """Nothing had moved for long; False when everything was terminal, or patience ran out."""
 
 
 def settle(stage: Stage, contender: Contender, producers: Producers, told: Told) -> Settled:
@@ -36,7 +32,7 @@ def settle(stage: Stage, contender: Contender, producers: Producers, told: Told)
     last, moved = None, began
     with stage.redis.client() as client:
         while True:
-            seen |= _look(contender, client, [job for job in producers.handed.jobs if not _ended(seen.get(job))])
+            seen |= contender.seen(client, [job for job in producers.handed.jobs if not _ended(seen.get(job))])
             ended = sum(_ended(one) for one in seen.values())
             told(ended, len(stage.plan.jobs))
             now = time.monotonic()
@@ -50,12 +46,8 @@ def settle(stage: Stage, contender: Contender, producers: Producers, told: Told)
             time.sleep(LOOK_EVERY_S)
     # What the CRM was told to commit late must have come due before anybody counts.
     time.sleep(max(0.0, began + max(form.late_s, form.too_slow_s) + 1 - time.monotonic()))
-    return Settled(time.monotonic() - began, seen, quiet=time.monotonic() - moved > contender.quiet_s)
+    return Settled(time.monotonic() - began, seen)
 
 
 def _ended(seen: Seen | None) -> bool:
     return seen is not None and seen.state.is_terminal and seen.state is not State.UNKNOWN
-
-
-def _look(contender: Contender, client: redis.Redis, job_ids: Sequence[str]) -> dict[str, Seen]:
-    return contender.seen(client, job_ids)

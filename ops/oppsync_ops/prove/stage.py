@@ -3,6 +3,7 @@
 Everything is on loopback, on free ports, in a folder of its own.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ class Redis:
 
     def __init__(self, data: Path) -> None:
         self._server: RedisServer = redis_server.start(data)
+        self._over = False
+        self._lock = threading.Lock()
         self.port = self._server.port
 
     @property
@@ -57,11 +60,15 @@ class Redis:
 
     def start(self) -> None:
         """Start it again, with the data it had written."""
-        self._server = redis_server.start(self._server.data, port=self.port)
+        with self._lock:
+            if not self._over:
+                self._server = redis_server.start(self._server.data, port=self.port)
 
     def stop(self) -> None:
-        """The end."""
-        self._server.stop()
+        """The end, for good."""
+        with self._lock:
+            self._over = True
+            self._server.stop()
 
 
 @dataclass(frozen=True, slots=True)
