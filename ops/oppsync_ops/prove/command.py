@@ -19,7 +19,7 @@ from oppsync_ops.processes import ProcessEnded, stoppable
 from oppsync_ops.prove.document import as_document, plan_document, report
 from oppsync_ops.prove.plan import Options, Plan
 from oppsync_ops.prove.run import Make, Run, Teller, run
-from oppsync_ops.prove.telling import show
+from oppsync_ops.prove.telling import show, show_plan
 
 SEEDS: Final = 1_000_000
 NEEDS: Final = ("marker", "lead")
@@ -43,6 +43,7 @@ NEEDS: Final = ("marker", "lead")
 @click.option(
     "--report", "report_file", type=click.Path(dir_okay=False, path_type=Path), help="Every job and its hits."
 )
+@click.option("--plan", "only_plan", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option("--keep", is_flag=True, help="Keep the folder with logs and data; kept anyway after a breach.")
 @json_option
 def prove(
@@ -54,6 +55,7 @@ def prove(
     without: tuple[str, ...],
     against: str | None,
     report_file: Path | None,
+    only_plan: bool,
     keep: bool,
     as_json: bool,
 ) -> int:
@@ -72,6 +74,9 @@ def prove(
     )
     plan = Plan.draw(options)
     repeat = _command(options, against)
+    if only_plan:
+        print_json(plan_document(plan)) if as_json else show_plan(plan)
+        return DONE
     note(f"seed {options.seed}, plan {plan.digest}; to repeat: {repeat}")
     try:
         with stoppable():

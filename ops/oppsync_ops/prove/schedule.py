@@ -108,8 +108,10 @@ def _some(fault: Fault, times: int, chance: Random, form: Form, workers: int) ->
                 yield PlannedFault(
                     fault, at, worker=_proxied(anybody, workers), lasts_s=form.half_open_s, ends_cut=True
                 )
-            case _:
+            case Fault.REDIS_KILL | Fault.CRM_REFUSED:
                 yield PlannedFault(fault, at, lasts_s=down_s)
+            case _:
+                yield PlannedFault(fault, at)
 
 
 def jumper(workers: int) -> int:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from oppsync_ops.cli.output import Column, Row, print_facts, print_lines, print_table
 from oppsync_ops.prove.hits import FaultCount, by_job
+from oppsync_ops.prove.plan import Plan
 from oppsync_ops.prove.run import Run
 from oppsync_ops.prove.settings import telling
 
@@ -15,7 +16,7 @@ SHOWN: Final = 10
 def show(runs: Sequence[Run], repeat: str) -> None:
     """Everything about our run, and how the other did beside it."""
     ours = runs[0]
-    print_lines([*_heading(ours), ""])
+    print_lines([*_heading(ours.plan), ""])
     print_table(list(_breaches(runs)), [Column.of("breach"), *(Column.of(run.name, right=True) for run in runs)])
     for run in runs:
         print_lines(list(_details(run)))
@@ -28,8 +29,26 @@ def show(runs: Sequence[Run], repeat: str) -> None:
     print_lines(["", *_remarks(ours), f"To repeat: {repeat}"])
 
 
-def _heading(run: Run) -> Iterator[str]:
-    plan = run.plan
+def show_plan(plan: Plan) -> None:
+    """What a run would do, before anything is started."""
+    print_lines([*_heading(plan), ""])
+    rows: list[Row] = [
+        {
+            "at s": f"{one.at * plan.load_s:.1f}",
+            "fault": one.fault.value,
+            "worker": one.worker,
+            "for s": f"{one.lasts_s:.1f}" if one.lasts_s else None,
+        }
+        for one in plan.faults
+    ]
+    rows += [{"fault": f"the CRM: {rule.name}", "chance": rule.given.get("p")} for rule in plan.rules]
+    columns = [Column.of("at s", right=True), Column.of("fault")]
+    print_table(rows, columns + [Column.of(name, right=True) for name in ("worker", "for s", "chance")])
+    print_lines(["", "Settings:"])
+    print_facts(telling(plan))
+
+
+def _heading(plan: Plan) -> Iterator[str]:
     creates = sum(job.creates for job in plan.jobs)
     foreign = sum(job.foreign for job in plan.jobs)
     yield f"Seed {plan.options.seed}, plan {plan.digest}, {plan.form.name} form, {plan.options.workers} workers."
@@ -138,6 +157,7 @@ def _remarks(run: Run) -> Iterator[str]:
             "Without a marker field, or without lead ids, a lost answer cannot always be settled: such creates are"
             " left to a person, and never sent again blindly. They are no breach in this run."
         )
+    yield "Budgets are counted at the CRM, in every window wherever it begins, without any tolerance."
     yield "Needed for the zeros: Redis with AOF always, a marker field in the CRM, a lead id in every create."
 
 
