@@ -2,6 +2,7 @@
 
 import json
 
+import click
 from click.testing import CliRunner, Result
 
 from oppsync_ops.prove.command import prove
@@ -51,4 +52,6 @@ def test_too_little_is_refused() -> None:
     """With the option named."""
     refused = planned("--workers", "1")
 
-    assert "--workers" in str(refused.exception)
+    assert isinstance(refused.exception, click.BadParameter)
+    assert refused.exception.param is not None
+    assert refused.exception.param.name == "workers"
