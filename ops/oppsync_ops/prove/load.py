@@ -6,7 +6,7 @@ from itertools import accumulate
 from random import Random
 from typing import Final
 
-from oppsync_ops.prove.planned import COLUMNS, FIELD, NO_COLUMN, TITLE, VALUE, By, Fate, PlannedJob
+from oppsync_ops.prove.planned import COLUMNS, FIELD, TITLE, VALUE, By, Fate, PlannedJob
 
 INSTANCES: Final = ("alder", "birch", "cedar", "dogwood")
 TIGHT: Final = INSTANCES[0]
@@ -71,7 +71,7 @@ def _record(chance: Random, number: int, *, leads: bool) -> Iterator[PlannedJob]
         reference=reference,
         changes=(TITLE, VALUE, FIELD),
         lead_id=lead_id if leads else None,
-        column=NO_COLUMN if refused else chance.choice(COLUMNS),
+        column=chance.choice(COLUMNS),
         foreign=chance.random() < MIX.foreign,
         twice=chance.random() < MIX.twice,
         fate=Fate.REFUSED if refused else Fate.SUCCEEDED,

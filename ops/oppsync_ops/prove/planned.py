@@ -14,9 +14,11 @@ from typing import Any, Final
 
 FUNNEL_ID: Final = 7
 COLUMNS: Final = (130, 131, 132)
-NO_COLUMN: Final = 999
 CUSTOM_FIELD: Final = "Origem"
 USER_ID: Final = 5
+NO_USER_ID: Final = 999
+"""Named by jobs that the CRM is to refuse. A column that does not exist would do too, but then a lost answer could not be
+settled: of such a column there is no list to look into."""
 
 TITLE, VALUE, FIELD = "title", "value", "field"
 MOST_VERSIONS: Final = 99
@@ -98,7 +100,8 @@ class PlannedJob:
         if FIELD in self.changes:
             document["fields"] = {CUSTOM_FIELD: f"v{self.version}"}
         if self.creates:
-            document |= {"crm_column": self.column, "user": USER_ID, "status": "open"}
+            user = NO_USER_ID if self.fate is Fate.REFUSED else USER_ID
+            document |= {"crm_column": self.column, "user": user, "status": "open"}
             document |= {"lead_id": self.lead_id} if self.lead_id else {}
         return document
 
