@@ -9,6 +9,7 @@ from typing import Final
 EVERY_S: Final = 1.0
 WARM_UP: Final = 0.2
 """The part of a life that is left out: importing, filling pools and caches."""
+POINTS: Final = 30
 MIB: Final = 2**20
 
 
@@ -42,6 +43,8 @@ class Growth:
     middle_mib: float
     end_mib: float
     mib_per_minute: float
+    curve: tuple[tuple[float, float], ...]
+    """The whole life in some points: seconds, MiB."""
 
 
 def growth(lives: Sequence[Life]) -> Growth | None:
@@ -51,7 +54,9 @@ def growth(lives: Sequence[Life]) -> Growth | None:
         return None
     weights = longest.weights[int(len(longest.weights) * WARM_UP) :]
     start, middle, end = (weights[index][1] / MIB for index in (0, len(weights) // 2, -1))
-    return Growth(longest.name, longest.seconds, start, middle, end, _slope(weights) * 60 / MIB)
+    step = max(1, len(longest.weights) // POINTS)
+    curve = tuple((round(at - longest.weights[0][0], 1), round(w / MIB, 1)) for at, w in longest.weights[::step])
+    return Growth(longest.name, longest.seconds, start, middle, end, _slope(weights) * 60 / MIB, curve)
 
 
 def resident_bytes(pid: int) -> int | None:

@@ -17,8 +17,8 @@ COLUMNS: Final = (130, 131, 132)
 CUSTOM_FIELD: Final = "Origem"
 USER_ID: Final = 5
 NO_USER_ID: Final = 999
-"""Named by jobs that the CRM is to refuse. A column that does not exist would do too, but then a lost answer could not be
-settled: of such a column there is no list to look into."""
+"""Named by jobs that the CRM is to refuse. A column that does not exist would do too, but then a lost answer could not
+be settled: of such a column there is no list to look into."""
 
 TITLE, VALUE, FIELD = "title", "value", "field"
 MOST_VERSIONS: Final = 99

@@ -19,6 +19,7 @@ def test_a_leak_shows_as_a_slope_after_the_warm_up() -> None:
     assert found is not None
     assert (found.start_mib, found.end_mib) == (60.0, 74.0)
     assert found.mib_per_minute == pytest.approx(60.0)
+    assert found.curve[:3] == ((0.0, 1.0), (2.0, 50.0), (4.0, 60.0))
 
 
 def test_the_longest_life_counts() -> None:
