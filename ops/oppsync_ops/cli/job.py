@@ -1,19 +1,30 @@
-"""`oppsync job`: where a job is, why, what happened so far, what happens next and when."""
+"""`oppsync job`: where a job is, why, what happened so far, what happens next and when; and dropping one."""
 
+import os
+from collections import Counter
 from typing import Final
 
 import click
 
 from oppsync_ops.cli.connection import connected, job_client
 from oppsync_ops.cli.failures import BAD_NEWS, DONE
-from oppsync_ops.cli.output import json_option, print_facts, print_json, print_lines
+from oppsync_ops.cli.given import operator
+from oppsync_ops.cli.output import json_option, note, print_facts, print_json, print_lines
+from oppsync_ops.cli.retention import outcome_ttl_s
 from oppsync_ops.cli.waiting import GOOD, tell, wait_for
+from oppsync_ops.jobs.entries import read
 from oppsync_ops.jobs.facts import look
 from oppsync_ops.jobs.telling import as_dict, as_facts, happenings
 from oppsync_worker.contract.states import State
+from oppsync_worker.ledger import operating
+from oppsync_worker.ledger.scripts import run
 
 BAD: Final = frozenset({State.UNKNOWN, State.DEAD, State.EXPIRED, State.DISCARDED})
 """States that make `show` exit with 1: the job is not there, or it ended without success."""
+
+
+DROPPABLE: Final = frozenset({State.SCHEDULED, State.WAITING, State.HELD, State.BLOCKED, State.IN_DOUBT, State.DEAD})
+"""States in which a job is in nobody's hands."""
 
 
 @click.group()
@@ -41,6 +52,37 @@ def show(*, job_ids: tuple[str, ...], as_json: bool) -> int:
                 print_lines([f"  {line}" for line in happenings(facts.history)])
             click.echo()
     return BAD_NEWS if any(facts.outcome.state in BAD for facts in found) else DONE
+
+
+@job.command()
+@click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
+@click.option("--yes", is_flag=True, help="Do it to more than one job; without it, say what would be done.")
+@json_option
+def discard(*, job_ids: tuple[str, ...], yes: bool, as_json: bool) -> int:
+    """Drop jobs that wait for something: scheduled, waiting, held, blocked, in doubt or dead.
+
+    A job that is queued or being sent is with a worker, or about to be, and is left alone.
+    """
+    ttl_s, by = outcome_ttl_s(os.environ), operator()
+    with connected() as client:
+        states = [State(entry.get("state", State.UNKNOWN)) for entry in read(client, job_ids, ["state"])]
+        chosen = [(job_id, state) for job_id, state in zip(job_ids, states, strict=True) if state in DROPPABLE]
+        refused = Counter(state.value for state in states if state not in DROPPABLE)
+        doing = len(chosen) == 1 or yes
+        done = 0
+        for job_id, state in chosen if doing else []:
+            was = operating.word(run(client, operating.discard(job_id, state=state, by=by, ttl_s=ttl_s)))
+            done += was == state
+            refused += Counter() if was == state else Counter([was])
+    if as_json:
+        print_json({"dry_run": not doing, "selected": len(chosen), "done": done, "refused": dict(refused)})
+    elif doing:
+        click.echo(f"{done} discarded")
+    else:
+        click.echo(f"{len(chosen)} jobs; nothing was done. To discard them, add --yes")
+    for word, count in sorted(refused.items()):
+        note(f"{count} not: {word}")
+    return BAD_NEWS if refused else DONE
 
 
 @job.command()

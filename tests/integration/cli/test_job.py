@@ -197,3 +197,29 @@ def test_a_claim_that_was_never_begun_is_still_queued(command: Command, lives: L
     lives.claim()
 
     assert "has just taken it" in shown(command, job.job_id)["next"]["text"]
+
+
+def test_a_job_that_waits_for_something_can_be_dropped(command: Command, lives: Lives) -> None:
+    """Whatever it waits for."""
+    blocked = lives.update(opportunity_id=None, external_ref="nobody")
+    begin.begun(run(lives.client, begin.begin(lives.hand(blocked), blocked, horizon_ms=250)))
+    scheduled = lives.create(not_before="2100-01-01T00:00:00Z")
+    assert lives.state(blocked.job_id) == "blocked"
+
+    plan = command("job", "discard", blocked.job_id, scheduled.job_id)
+    one = command("job", "discard", blocked.job_id)
+
+    assert (plan.exit_code, lives.state(scheduled.job_id)) == (0, "scheduled")
+    assert "nothing was done" in plan.stdout
+    assert (one.exit_code, lives.state(blocked.job_id)) == (0, "discarded")
+    assert command("job", "discard", scheduled.job_id, lives.in_doubt(), "--yes").stdout == "2 discarded\n"
+
+
+def test_a_job_in_somebodys_hands_cannot(command: Command, lives: Lives) -> None:
+    """Its message would still be delivered."""
+    queued = lives.create()
+
+    result = command("job", "discard", queued.job_id, "--json")
+
+    assert (result.exit_code, answer(result)["refused"]) == (1, {"queued": 1})
+    assert lives.state(queued.job_id) == "queued"

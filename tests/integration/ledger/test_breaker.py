@@ -6,7 +6,7 @@ import redis
 from integration.ledger.desk import ATTEMPT, Desk, change, deal
 from oppsync_worker.contract.states import State
 from oppsync_worker.ledger import ends, keys
-from oppsync_worker.ledger.begin import Go, Parked
+from oppsync_worker.ledger.begin import Go, Parked, Soon, begin, begun
 from stage import told
 
 FAILED = ends.Effects(answers=False)
@@ -171,6 +171,22 @@ def test_a_slot_from_before_is_void(desk: Desk) -> None:
     desk.run(ends.doubt(first[0], attempt=ATTEMPT, effects=FAILED))
 
     assert desk.begin(*second) == Parked(State.WAITING, "waiting")
+
+
+def test_of_those_who_have_slots_already_only_one_tries(desk: Desk) -> None:
+    """When the pause is over before they come to send."""
+    desk.run(told("acme", requests=1200, breaker_failures=3, open_ms=60_000))
+    jobs = [deal(), deal(), deal()]
+    desk.enqueue(*jobs)
+    desk.send_next()
+    taken = desk.claim()
+    for hand, job in taken:
+        assert isinstance(begun(desk.run(begin(hand, job, horizon_ms=250))), Soon)
+    desk.client.hset(keys.budget("acme"), mapping={"trips": 1, "open_until": 1})
+
+    answers = [desk.begin(*one) for one in taken]
+
+    assert [type(answer) for answer in answers] == [Go, Parked]
 
 
 def test_it_can_be_switched_off(desk: Desk) -> None:

@@ -1,5 +1,7 @@
 """Updates of one record: one at a time, in the order of enqueueing, whatever happens to them."""
 
+from datetime import UTC, datetime
+
 import pytest
 import redis
 
@@ -8,7 +10,7 @@ from oppsync_worker.contract.states import Cause, State
 from oppsync_worker.contract.wire import encode
 from oppsync_worker.ledger import ends, keys, operating
 from oppsync_worker.ledger.begin import Go, Parked
-from stage import told
+from stage import eventually, time_passes, told
 
 
 @pytest.fixture
@@ -168,6 +170,38 @@ def test_one_that_waits_for_its_time_takes_its_place_when_it_is_due(desk: Desk) 
     desk.enqueue(due, change(5, title="after"))
 
     assert titles(desk.work_off()) == ["due", "after"]
+
+
+def test_those_that_are_due_go_in_the_order_of_their_times(desk: Desk) -> None:
+    """Whoever is begun first."""
+    times = [datetime.fromtimestamp(desk.now_s() + seconds, UTC) for seconds in (0.2, 0.1)]
+    second, first = (change(5, title=f"{n}", not_before=time) for n, time in enumerate(times))
+    desk.enqueue(second, first)
+    assert desk.states([first, second]) == ["scheduled", "scheduled"]
+
+    def due() -> bool:
+        desk.run(time_passes())
+        return desk.states([first, second]) == ["queued", "queued"]
+
+    eventually(due)
+    taken = {job.title: (hand, job) for hand, job in desk.claim()}
+
+    assert desk.begin(*taken["0"]) == Parked(State.BLOCKED, "blocked")
+    assert isinstance(desk.begin(*taken["1"]), Go)
+
+
+def test_a_copy_that_takes_over_from_a_lost_worker_leaves_the_same_doubt(desk: Desk) -> None:
+    """What that worker sent may still be carried out, when the copy has long ended."""
+    first, second = change(5, title="first"), change(5, title="second")
+    desk.enqueue(first, second)
+    hand, _, _ = desk.send_next()
+    desk.client.delete(f"{keys.PREFIX}claim:{hand.tag}")
+    desk.client.zrem(keys.LEASES, hand.tag)
+    desk.client.rpush("opportunities.interactive", encode(first))
+
+    assert titles(desk.work_off()) == ["first"]
+
+    assert desk.field(second, "cause") == "unsettled"
 
 
 def test_an_interactive_update_lends_its_lane_to_those_before_it(desk: Desk) -> None:
