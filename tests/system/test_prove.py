@@ -59,7 +59,7 @@ def test_nothing_is_lost_and_nothing_is_doubled_whatever_dies(folders: Path) -> 
 def test_the_same_plan_breaks_an_ordinary_set_up(tmp_path: Path) -> None:
     """Its workers do not survive a queue element that is no job, and nobody is told what became of it."""
     plan = Plan.draw(Options(seed=5, jobs=60, minutes=0.1, workers=2))
-    hurried = replace(plan, form=replace(plan.form, visibility_s=6, patience_s=20.0))
+    hurried = replace(plan, form=replace(plan.form, visibility_s=6, patience_s=5.0))
 
     found = run(hurried, Stock, tmp_path, Teller())
 

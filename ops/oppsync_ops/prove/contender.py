@@ -52,6 +52,8 @@ class Contender(Protocol):
 
     quiet_s: float
     """Nothing has moved for so long: nothing will."""
+    patience_s: float
+    """How long everything may take to settle."""
 
     def serving(self, client: redis.Redis) -> set[str]:
         """The workers that are up."""

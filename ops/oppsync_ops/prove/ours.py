@@ -43,7 +43,7 @@ class Ours:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self.quiet_s = stage.plan.form.quiet_s
+        self.quiet_s, self.patience_s = stage.plan.form.quiet_s, stage.plan.form.patience_s
         self._instances = stage.folder / "instances.toml"
         self._instances.write_text(instances_file(stage.plan), "utf-8")
 

@@ -41,7 +41,7 @@ def settle(stage: Stage, contender: Contender, producers: Producers, told: Told)
             standing = ({job: one for job, one in seen.items() if not _ended(one)}, ended, stage.crm.received())
             if standing != last:
                 last, moved = standing, now
-            if now - moved > contender.quiet_s or now - began > form.patience_s:
+            if now - moved > contender.quiet_s or now - began > contender.patience_s:
                 break
             time.sleep(LOOK_EVERY_S)
     # What the CRM was told to commit late must have come due before anybody counts.

@@ -24,6 +24,8 @@ from oppsync_worker.contract.states import Cause, State
 
 CONCURRENCY: Final = 20
 STATES: Final = {"SUCCESS": State.SUCCEEDED, "FAILURE": State.DEAD}
+PATIENCE: Final = 4
+"""Times ours."""
 SWEEPS_S: Final = 20
 """Two sweeps for abandoned messages, as `stock_app` sets them."""
 
@@ -37,6 +39,8 @@ class Stock:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         form = stage.plan.form
+        # What is only slow must not count as stuck.
+        self.patience_s = PATIENCE * form.patience_s
         self.quiet_s = form.visibility_s + SWEEPS_S + form.retry_most_s
         self._settings = stage.folder / "stock.json"
         self._told = _told(stage.plan)
