@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
+from uuid import uuid4
 
+from oppsync_worker.ledger.claims import claim
 from oppsync_worker.ledger.operating import tell
 from oppsync_worker.ledger.promoting import promote
 from oppsync_worker.ledger.scripts import Call
@@ -50,6 +52,11 @@ def told(instance: str, *, requests: int = 0, concurrency: int = 0, fingerprint:
     return tell(instance, fingerprint=fingerprint, facts=facts)
 
 
+def claiming(queues: list[str], *, most: int, lease_ms: int = 60_000, worker: str = "w") -> Call:
+    """A worker's question that nobody has asked before: every claim is a new one."""
+    return claim(queues, most=most, lease_ms=lease_ms, worker=worker, question=uuid4().hex)
+
+
 def time_passes(*, most: int = 100, takes: int = 0) -> Call:
     """What workers do all the time: everything that is due goes on, and look-ups are handed out to `takes` askers."""
     return promote(most=most, horizon_ms=250, ttl_s=86_400, takes=takes, look_ms=60_000)
@@ -70,7 +77,17 @@ def eventually(look: Callable[[], T], *, within_s: float = 20.0, what: str = "th
 class Worker:
     """A real Celery worker in a process of its own, with its output in a file."""
 
-    def __init__(self, *, redis_url: str, crm_url: str, folder: Path, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        redis_url: str,
+        crm_url: str,
+        folder: Path,
+        environ: Mapping[str, str] | None = None,
+        app: str = "oppsync_worker.app",
+    ) -> None:
+        """`app` may be a module of the tests' that changes something of the product before it starts."""
+        self.app = app
         self.log = folder / "worker.log"
         instances = folder / "instances.toml"
         if not instances.exists():
@@ -82,6 +99,8 @@ class Worker:
             "SPRINTHUB_INSTANCES_FILE": str(instances),
             "OPPSYNC_LOG": "json",
             "OPPSYNC_LEASE_SECONDS": "2",
+            "OPPSYNC_HEALTH_DIR": str(folder / "health"),
+            "PYTHONPATH": str(Path(__file__).parent),
             **(environ or {}),
         }
         self.process: subprocess.Popen[bytes] | None = None
@@ -90,7 +109,7 @@ class Worker:
         """Start it; it claims as soon as it is up."""
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [str(BIN / "celery"), "-A", "oppsync_worker.app", "worker"],
+                [str(BIN / "celery"), "-A", self.app, "worker"],
                 env=self.environ,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -4,8 +4,9 @@
     frozen    connections stay open and nothing passes: a half-open link, a firewall that forgot the connection
     refusing  nobody listens: connections in progress are cut, new ones are refused
 
-`cut` ends every connection at once, as a broken cable that was mended does. It runs in a thread of its own, so that
-whoever drives it may block.
+`cut` ends every connection at once, as a broken cable that was mended does. `forget` leaves those that are there
+half-open for good, while new ones work: a firewall that lost its table. It runs in a thread of its own, so that whoever
+drives it may block.
 """
 
 import asyncio
@@ -31,6 +32,7 @@ class Proxy:
         self._thread = threading.Thread(target=self._loop.run_forever, name="oppsync-proxy", daemon=True)
         self._server: asyncio.Server | None = None
         self._flowing = asyncio.Event()
+        self._forgotten: list[asyncio.Event] = []
         self._open: set[asyncio.StreamWriter] = set()
         self._passing: set[asyncio.Task[None]] = set()
         self.port = 0
@@ -54,6 +56,10 @@ class Proxy:
     def freeze(self) -> None:
         """Pass nothing on, and close nothing."""
         self._run(self._freeze())
+
+    def forget(self) -> None:
+        """Pass nothing on, ever, over the connections that are there now; new ones work."""
+        self._run(self._forget())
 
     def refuse(self) -> None:
         """Stop listening, and cut what is connected."""
@@ -83,6 +89,12 @@ class Proxy:
         self._flowing.clear()
         await self._listen()
 
+    async def _forget(self) -> None:
+        self._flowing.clear()
+        self._forgotten.append(self._flowing)
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+
     async def _refuse(self) -> None:
         if self._server is not None:
             self._server.close()
@@ -101,6 +113,8 @@ class Proxy:
 
     async def _end(self) -> None:
         await self._refuse()
+        for held in [*self._forgotten, self._flowing]:
+            held.set()
         passing = list(self._passing)
         for task in passing:
             task.cancel()
@@ -114,24 +128,25 @@ class Proxy:
             writer.transport.abort()
             return
         self._open |= {writer, back}
-        ways = [self._loop.create_task(self._pass(*way)) for way in ((reader, back), (there, writer))]
+        flowing = self._flowing
+        ways = [self._loop.create_task(self._pass(*way, flowing)) for way in ((reader, back), (there, writer))]
         self._passing.update(ways)
         for way in ways:
             way.add_done_callback(self._passing.discard)
         await asyncio.gather(*ways, return_exceptions=True)
         self._open -= {writer, back}
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flowing: asyncio.Event) -> None:
         try:
             while chunk := await reader.read(CHUNK):
-                await self._flowing.wait()
+                await flowing.wait()
                 writer.write(chunk)
                 await writer.drain()
         except (OSError, asyncio.IncompleteReadError):
             pass
         finally:
             # One side has gone: a frozen link does not tell the other side so.
-            await self._flowing.wait()
+            await flowing.wait()
             writer.close()
 
 

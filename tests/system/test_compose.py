@@ -78,6 +78,17 @@ def test_a_warm_stop_has_the_time_it_needs(services: dict[str, Any]) -> None:
     assert float(services["worker"]["stop_grace_period"].removesuffix("s")) > STOP_PATIENCE_S
 
 
+def test_a_worker_that_hangs_is_started_afresh(services: dict[str, Any]) -> None:
+    """The watchdog is on, what it ends is restarted, and the beat has a place on a root that is read-only."""
+    worker = services["worker"]
+
+    assert worker["environment"]["OPPSYNC_WATCHDOG_SECONDS"] == "${OPPSYNC_WATCHDOG_SECONDS:-120}"
+    assert worker["restart"] == "unless-stopped"
+    assert worker["read_only"] is True
+    assert worker["tmpfs"] == ["/tmp"]  # noqa: S108 - of a container
+    assert worker["healthcheck"]["test"] == ["CMD", "oppsync", "health"]
+
+
 def test_the_worker_can_be_scaled(services: dict[str, Any]) -> None:
     """No fixed name, no fixed port."""
     assert not {"container_name", "ports"} & set(services["worker"])

@@ -23,9 +23,20 @@ def test_the_demo_loses_and_doubles_nothing(options: list[str], tmp_path: Path) 
     assert done.returncode == 0, done.stdout + done.stderr
     verdict = json.loads(done.stdout.splitlines()[-1])
     assert set(verdict) == {
-        *("enqueued", "succeeded", "dead", "in_doubt", "replayed", "crm_records", "duplicates", "lost"),
+        *(
+            "enqueued",
+            "succeeded",
+            "dead",
+            "in_doubt",
+            "doubts_settled",
+            "replayed",
+            "crm_records",
+            "duplicates",
+            "lost",
+        ),
     }
-    assert (verdict["enqueued"], verdict["replayed"], verdict["duplicates"], verdict["lost"]) == (300, 3, 0, 0)
-    assert verdict["in_doubt"] >= 3
+    assert (verdict["enqueued"], verdict["succeeded"], verdict["replayed"]) == (300, 300, 3)
+    assert (verdict["in_doubt"], verdict["duplicates"], verdict["lost"]) == (0, 0, 0)
+    assert verdict["doubts_settled"] >= 3
     assert "Traceback" not in done.stdout + done.stderr
     assert not list((tmp_path / ".oppsync").glob("demo-*"))

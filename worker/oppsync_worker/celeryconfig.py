@@ -14,7 +14,8 @@ def celery_settings(engine: Engine, *, concurrency: int, pool: type, consumer: t
     return {
         # Celery's own words for where it connects; the address itself is the engine's (it may hold a password).
         "broker_url": f"{ALIAS}://redis",
-        "broker_transport_options": {"engine": engine, "priority_steps": [0]},
+        # An idle consumer finds out within ten seconds that its connection is half-open; kombu's 25 make it fifty.
+        "broker_transport_options": {"engine": engine, "priority_steps": [0], "health_check_interval": 5},
         "broker_connection_retry_on_startup": True,
         # The default gives up after 100; Redis loading a large file takes longer.
         "broker_connection_max_retries": None,

@@ -12,12 +12,14 @@ from kombu.transport import TRANSPORT_ALIASES
 from oppsync_worker.celeryconfig import celery_settings
 from oppsync_worker.crm.client import CrmClient
 from oppsync_worker.crm.lists import CrmLists
+from oppsync_worker.engine.beating import Beating
 from oppsync_worker.engine.consumer import Consumer
 from oppsync_worker.engine.engine import Engine
 from oppsync_worker.engine.housekeeping import Housekeeping
 from oppsync_worker.engine.pool import TaskPool
 from oppsync_worker.engine.sweep import Sweep
 from oppsync_worker.engine.transport import ALIAS, Transport
+from oppsync_worker.engine.watchdog import Watchdog
 from oppsync_worker.instances import InstanceSettings
 from oppsync_worker.ledger.book import Book
 from oppsync_worker.limits.budget import MARGIN_MS, announce
@@ -61,7 +63,7 @@ def create_app(settings: Settings, url: str, reporter: Reporter) -> Celery:
     TRANSPORT_ALIASES[ALIAS] = f"{Transport.__module__}:{Transport.__qualname__}"
     app = Celery("oppsync")
     app.config_from_object(celery_settings(engine, concurrency=settings.concurrency, pool=Pool, consumer=AppConsumer))
-    register(app, engine)
+    register(app, engine, settings.instances)
     return app
 
 
@@ -98,7 +100,10 @@ async def opened(engine: Engine, settings: Settings, reporter: Reporter) -> Asyn
             ttl_s=settings.ttl_s,
         ),
     )
-    async with crm, housekeeping.running():
+    beating = Beating(engine, housekeeping, instances=list(settings.instances), folder=settings.health_dir)
+    watchdog = Watchdog(engine, beating, patience_s=settings.watchdog_seconds, longest_call_s=longest_call_s)
+    async with crm, housekeeping.running(), beating.running():
+        engine.book = book
         engine.runner = Runner(sender=crm, lease_s=settings.lease_seconds, **shared)
         engine.stoppers = [engine.runner.stop, housekeeping.stop]
         # What lives as long as the worker is not looked through again and again for garbage; what jobs leave behind is
@@ -107,8 +112,9 @@ async def opened(engine: Engine, settings: Settings, reporter: Reporter) -> Asyn
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
         try:
-            yield
+            with watchdog.running():
+                yield
         finally:
-            engine.runner = None
+            engine.runner = engine.book = None
     await book.close()
     engine.close()

@@ -11,6 +11,8 @@
 | OPPSYNC_LEASE_SECONDS | how long a silent worker keeps its jobs |
 | OPPSYNC_MAX_CRASHES | workers a job may take down before it is buried as poison |
 | OPPSYNC_OUTCOME_DAYS | how long outcomes are kept |
+| OPPSYNC_WATCHDOG_SECONDS | how long work may stand still before the worker ends itself with code 70; 0: never |
+| OPPSYNC_HEALTH_DIR | where the worker's beat is, for `oppsync health` |
 | OPPSYNC_SWEEP_SECONDS | how often the ledger is searched for jobs in no place, by all workers together; 0: never |
 | OPPSYNC_LOG, OPPSYNC_LOG_LEVEL | auto, json or text; a level of the standard library |
 """
@@ -19,9 +21,9 @@ import hashlib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from oppsync_worker.instances import DEFAULT_BASE_URL, InstanceSettings
 
@@ -32,6 +34,16 @@ class SettingsError(ValueError):
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+LEAST_WATCHDOG_S: Final = 5.0
+"""Less would take a busy machine for a hang."""
+
+
+def _off_or_patient(seconds: float) -> float:
+    if 0 < seconds < LEAST_WATCHDOG_S:
+        raise ValueError(f"must be 0, which is off, or at least {LEAST_WATCHDOG_S:g}")
+    return seconds
 
 
 class Settings(BaseModel):
@@ -46,6 +58,9 @@ class Settings(BaseModel):
     lease_seconds: Annotated[float, Field(ge=1, le=600)] = 30.0
     max_crashes: Annotated[int, Field(ge=0, le=100)] = 3
     outcome_days: Annotated[float, Field(gt=0, le=3_650)] = 7.0
+    watchdog_seconds: Annotated[float, Field(ge=0, le=86_400), AfterValidator(_off_or_patient)] = 120.0
+    health_dir: Path | None = None
+    """None: a folder of this user's below the system's for temporary files."""
     sweep_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300.0
     log: Literal["auto", "json", "text"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -90,6 +105,8 @@ _VARIABLES = {
     "OPPSYNC_LEASE_SECONDS": "lease_seconds",
     "OPPSYNC_MAX_CRASHES": "max_crashes",
     "OPPSYNC_OUTCOME_DAYS": "outcome_days",
+    "OPPSYNC_WATCHDOG_SECONDS": "watchdog_seconds",
+    "OPPSYNC_HEALTH_DIR": "health_dir",
     "OPPSYNC_SWEEP_SECONDS": "sweep_seconds",
     "OPPSYNC_LOG": "log",
     "OPPSYNC_LOG_LEVEL": "log_level",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from redis import Redis
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -19,11 +20,14 @@ from oppsync import JobClient, Outcome, State
 from oppsync_ops.demo.audit import audit
 from oppsync_ops.demo.sample import INSTANCES, RIGHT_COLUMN, write_sample
 from oppsync_ops.demo.stage import Stage
+from oppsync_ops.jobs.facts import history
+from oppsync_worker.ledger import keys
 
 PATIENCE_S = 90.0
 TELL_EVERY_S = 3.0
-QUIET = {State.SUCCEEDED, State.DEAD, State.IN_DOUBT, State.BLOCKED}
-"""Where a job may rest when nothing more happens to it by itself."""
+ENDED = frozenset({State.SUCCEEDED, State.DEAD})
+QUIET = ENDED | {State.BLOCKED}
+"""Where a job may rest when nothing more happens to it by itself: some updates wait for a create that is dead."""
 
 FAULTS = [
     "throttle_burst:n=5,method=PUT,times=1",
@@ -97,19 +101,21 @@ def run(stage: Stage, show: Show, *, kill: bool) -> int:
         mend = ("dead", "replay", "--cause", "rejected", "--set", f"crm_column={RIGHT_COLUMN}")
         show.command(stage, *mend)
         show.command(stage, *mend, "--yes")
-        settled = _settle(client, jobs, show) and settled
+        settled = _settle(client, jobs, show, quiet=ENDED) and settled
 
-        show.step("5. In doubt: the CRM's answer was lost. They are listed, and never sent again blindly")
+        show.step("5. Three answers of the CRM were lost: workers looked for the records, and sent nothing blindly")
         show.command(stage, "doubt", "list")
+        show.command(stage, "job", "show", sample.doubtful[0])
 
         show.step("6. The outcome of one job, as any Celery application reads it with AsyncResult(job_id)")
         show.command(stage, "job", "show", sample.rejected[0])
-        return _verdict(stage, show, client.outcomes(jobs), settled=settled)
+        doubts = _doubts_settled(stage.redis_url, jobs)
+        return _verdict(stage, show, client.outcomes(jobs), settled=settled, doubts=doubts)
 
 
-def _settle(client: JobClient, jobs: list[str], show: Show) -> bool:
+def _settle(client: JobClient, jobs: list[str], show: Show, *, quiet: frozenset[State] = QUIET) -> bool:
     return _until(
-        client, jobs, Progress(console=show.console), lambda seen: sum(seen[one] for one in QUIET) == len(jobs)
+        client, jobs, Progress(console=show.console), lambda seen: sum(seen[one] for one in quiet) == len(jobs)
     )
 
 
@@ -144,7 +150,15 @@ def _table(show: Show, outcomes: list[Outcome]) -> None:
     show.console.print(table)
 
 
-def _verdict(stage: Stage, show: Show, outcomes: list[Outcome], *, settled: bool) -> int:
+def _doubts_settled(url: str, jobs: list[str]) -> int:
+    """Jobs that were looked for in the CRM, and are in doubt no more."""
+    with Redis.from_url(url) as ledger:
+        looked_for = [job for job in jobs if any(event.get("event") == "look_up" for event in history(ledger, job))]
+        left = set(looked_for) & {job_id.decode() for job_id in ledger.zrange(keys.IN_DOUBT, 0, -1)}
+    return len(looked_for) - len(left)
+
+
+def _verdict(stage: Stage, show: Show, outcomes: list[Outcome], *, settled: bool, doubts: int) -> int:
     show.step("7. The CRM's records against the jobs")
     records = {instance: stage.simulator(f"records?instance={instance}")["records"] for instance in INSTANCES}
     found = audit({outcome.job_id: outcome for outcome in outcomes}, records)
@@ -159,6 +173,7 @@ def _verdict(stage: Stage, show: Show, outcomes: list[Outcome], *, settled: bool
         "succeeded": counts[State.SUCCEEDED],
         "dead": counts[State.DEAD],
         "in_doubt": counts[State.IN_DOUBT],
+        "doubts_settled": doubts,
         "replayed": sum(outcome.replays > 0 for outcome in outcomes),
         "crm_records": found.records,
         "duplicates": found.duplicates,

@@ -65,5 +65,14 @@ def read_holds(client: Redis) -> list[Hold]:
     return [hold for name in names if (hold := read_hold(client, name))]
 
 
+def refused_instances(client: Redis) -> set[str]:
+    """Instances on hold because their credential was refused."""
+    names = held_instances(client)
+    pipe: Any = client.pipeline(transaction=False)
+    for name in names:
+        pipe.hget(keys.hold(name), "cause")
+    return {name for name, cause in zip(names, pipe.execute(), strict=True) if cause == b"credential"}
+
+
 def _instances_with_held_jobs(client: Redis) -> list[str]:
     return [text(name) for name in client.smembers(keys.HOLDING)]

@@ -14,7 +14,7 @@ from oppsync_worker.contract.names import Lane
 from oppsync_worker.contract.states import Cause, State
 from oppsync_worker.ledger import begin, claims, ends
 from oppsync_worker.ledger.scripts import Call, run
-from stage import told
+from stage import claiming, told
 
 QUEUES = [Lane.INTERACTIVE.queue, Lane.BULK.queue]
 TTL_S = 3600
@@ -55,9 +55,7 @@ class Lives:
 
     def claim(self, *, lease_ms: int = 60_000) -> list[claims.Claimed]:
         """Take everything that is queued."""
-        taken, _ = claims.claimed(
-            run(self.client, claims.claim(QUEUES, most=100, lease_ms=lease_ms, worker="worker-1"))
-        )
+        taken, _ = claims.claimed(run(self.client, claiming(QUEUES, most=100, lease_ms=lease_ms, worker="worker-1")))
         return taken
 
     def hand(self, job: AnyJob) -> ends.Hand:

@@ -61,6 +61,22 @@ def test_a_frozen_link_answers_nothing_and_closes_nothing(proxy: Proxy) -> None:
         assert client.ping()
 
 
+def test_what_is_forgotten_stays_silent_and_new_connections_work(proxy: Proxy) -> None:
+    """Neither side of the old one is told, whatever the proxy is told later."""
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=0.5) as old:
+        old.sendall(b"PING\r\n")
+        assert old.recv(16) == b"+PONG\r\n"
+
+        proxy.forget()
+        proxy.flow()
+
+        with connect(proxy) as another:
+            assert another.ping()
+        old.sendall(b"PING\r\n")
+        with pytest.raises(TimeoutError):
+            old.recv(16)
+
+
 def test_whoever_is_refused_is_told_so(proxy: Proxy) -> None:
     """And the port is the same afterwards."""
     port = proxy.port

@@ -14,7 +14,7 @@ from oppsync_worker.ledger import claims, ends, enqueuing, keys, looking, operat
 from oppsync_worker.ledger.begin import Answer, Go, Soon, begin, begun
 from oppsync_worker.ledger.promoting import Look, promoted
 from oppsync_worker.ledger.scripts import Call, run
-from stage import eventually, time_passes, told
+from stage import claiming, eventually, time_passes, told
 
 LANES = ["opportunities.interactive", "opportunities.bulk"]
 ATTEMPT = ends.Attempt(at="", number=1, duration_ms=1, status=503, error="Unavailable", message="words")
@@ -63,7 +63,7 @@ class Desk:
 
     def claim(self, most: int = 100, *, worker: str = "w") -> list[tuple[ends.Hand, AnyJob]]:
         """Take what is there, in order."""
-        call = claims.claim(LANES, most=most, lease_ms=A_MINUTE_MS, worker=worker)
+        call = claiming(LANES, most=most, lease_ms=A_MINUTE_MS, worker=worker)
         taken, _ = claims.claimed(self.run(call))
         return [(ends.Hand(one.tag, (job := read_message(one.message)).job_id, TTL_S), job) for one in taken]
 

@@ -25,7 +25,7 @@ from oppsync_worker.ledger import claims, ends, enqueuing, looking, operating, s
 from oppsync_worker.ledger.begin import Go, Soon, begin, begun
 from oppsync_worker.ledger.promoting import Look, promoted
 from oppsync_worker.ledger.scripts import Call, run
-from stage import time_passes, told
+from stage import claiming, time_passes, told
 
 CAP = {"acme": 2, "globex": 1}
 REQUESTS_A_SECOND = 100
@@ -121,7 +121,7 @@ class Lives(RuleBasedStateMachine):
     @rule(most=st.integers(1, 4))
     def claim(self, most: int) -> None:
         """Take messages."""
-        call = claims.claim(LANES, most=most, lease_ms=A_MINUTE_MS, worker="w")
+        call = claiming(LANES, most=most, lease_ms=A_MINUTE_MS)
         taken, buried = claims.claimed(self.run(call))
         assert not buried
         self.claims += [Claim(one.tag, read_message(one.message.decode())) for one in taken]

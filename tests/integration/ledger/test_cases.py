@@ -11,7 +11,7 @@ from oppsync_worker.contract.wire import encode
 from oppsync_worker.ledger import begin, claims, ends, enqueuing, keys, operating
 from oppsync_worker.ledger.begin import Go, Parked
 from oppsync_worker.ledger.scripts import run
-from stage import eventually, time_passes, told
+from stage import claiming, eventually, time_passes, told
 
 QUEUES = ["opportunities.interactive", "opportunities.bulk"]
 ATTEMPT = ends.Attempt(at="", number=1, duration_ms=1, status=401, error="Throttled", message="words")
@@ -40,7 +40,7 @@ def push(ledger: redis.Redis, job: AnyJob) -> None:
 
 def claim(ledger: redis.Redis, job: AnyJob, *, lease_ms: int = 60_000) -> ends.Hand:
     """Take one message."""
-    (one,), _ = claims.claimed(run(ledger, claims.claim(QUEUES, most=1, lease_ms=lease_ms, worker="w")))
+    (one,), _ = claims.claimed(run(ledger, claiming(QUEUES, most=1, lease_ms=lease_ms)))
     return ends.Hand(one.tag, job.job_id, 60)
 
 
@@ -73,7 +73,7 @@ def test_twins_are_found_although_they_were_held_before_they_were_begun(ledger: 
     run(ledger, time_passes())
     answers = []
     for _ in twins:
-        (one,), _ = claims.claimed(run(ledger, claims.claim(QUEUES, most=1, lease_ms=60_000, worker="w")))
+        (one,), _ = claims.claimed(run(ledger, claiming(QUEUES, most=1)))
         twin = next(job for job in twins if job.job_id.encode() in one.message)
         answers.append(ask(ledger, ends.Hand(one.tag, twin.job_id, 60), twin))
 
@@ -214,3 +214,21 @@ def test_a_member_that_does_not_belong_keeps_nobody_waiting(ledger: redis.Redis)
     assert due == 2
     assert ledger.zcard(keys.SCHEDULE) == 0
     assert ledger.llen("opportunities.interactive") == 1
+
+
+def test_a_question_asked_again_gives_the_claims_that_nobody_has_heard_of(ledger: redis.Redis) -> None:
+    """The answer was lost on its way: not a lease is waited for, and no crash counted."""
+    jobs = [deal(), deal(), deal()]
+    for job in jobs:
+        run(ledger, enqueuing.enqueue(job))
+    ask_two = claims.claim(QUEUES, most=2, lease_ms=60_000, worker="w", question="one")
+    first, _ = claims.claimed(run(ledger, ask_two))
+    settled = ends.Hand(first[0].tag, jobs[0].job_id, 60)
+    run(ledger, ends.bury(settled, cause=ends.Cause.REJECTED, detail="", attempt=ATTEMPT))
+
+    again, _ = claims.claimed(run(ledger, ask_two))
+    next_one, _ = claims.claimed(run(ledger, claims.claim(QUEUES, most=2, lease_ms=60_000, worker="w", question="two")))
+
+    assert again == first[1:]
+    assert [one.message for one in next_one] == [encode(jobs[2]).encode()]
+    assert ledger.zcard(keys.LEASES) == 2

@@ -4,12 +4,18 @@ Stock Celery deletes what it cannot run: unknown tasks (every deploy with old wo
 task, undecodable bodies. Here each is buried, whole, before anything is acknowledged.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from celery.worker.consumer import Consumer as StockConsumer
 
 from oppsync_worker.contract.states import Cause
 from oppsync_worker.engine.engine import Engine
+
+RECONNECT_S: Final = 0.5
+RECONNECT_STEP_S: Final = 0.5
+RECONNECT_MOST_S: Final = 3.0
+"""Stock Celery waits up to half a minute between two tries: so long would jobs lie about after Redis is back."""
 
 
 class Consumer(StockConsumer):  # type: ignore[misc]
@@ -22,6 +28,22 @@ class Consumer(StockConsumer):  # type: ignore[misc]
         # has command-line flags for these and no settings.
         quiet = {"without_mingle": True, "without_gossip": True, "without_heartbeat": True}
         super().__init__(*args, **{**kwargs, **quiet})
+        # What is consumed now: chosen on the command line, and changed by remote control while the worker runs.
+        self.engine.consumed = lambda: list(self.app.amqp.queues.consume_from)
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Wait for Redis, a little between two tries, and be seen to be awake meanwhile."""
+        ensure = conn.ensure_connection
+
+        def ensure_connection(errback: Any, max_retries: int | None, *, callback: Callable[[], None]) -> Any:
+            def turn() -> None:
+                self.engine.polled()
+                callback()
+
+            return ensure(errback, max_retries, RECONNECT_S, RECONNECT_STEP_S, RECONNECT_MOST_S, callback=turn)
+
+        conn.ensure_connection = ensure_connection
+        return super().ensure_connected(conn)
 
     def on_unknown_message(self, _body: Any, message: Any) -> None:
         """A message without a task."""

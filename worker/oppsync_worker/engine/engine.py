@@ -2,10 +2,13 @@
 
 import logging
 import os
+import secrets
 import socket
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from celery.worker import state as celery_state
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -15,6 +18,7 @@ from oppsync_worker.contract.names import Kind
 from oppsync_worker.contract.states import Cause, State
 from oppsync_worker.engine.hands import Hands, Hold
 from oppsync_worker.ledger import claims, ends, keys
+from oppsync_worker.ledger.book import Book
 from oppsync_worker.ledger.claims import Claimed
 from oppsync_worker.ledger.connect import connection_options
 from oppsync_worker.ledger.scripts import Call, run
@@ -43,8 +47,16 @@ class Engine:
         self.concurrency = concurrency
         """Most claims at once; the pool sets it to its own limit, which the command line may have changed."""
         self.runner: Runner | None = None
+        self.book: Book | None = None
+        self.polled_at: float | None = None
+        """When the consumer thread last asked for work, or tried to reach Redis; seconds of the monotonic clock."""
+        self.consumed: Callable[[], list[str]] = list
+        """Names of the queues that this worker consumes."""
+        self.closing = False
         self.stoppers: list[Callable[[], None]] = []
         """Called on the asyncio thread when the worker is to begin nothing more."""
+        # Names of hosts and numbers of processes come again; a question must not.
+        self._asker, self._questions = secrets.token_hex(8), 0
         self.reporter = reporter
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._redis = Redis.from_url(redis_url, retry=Retry(NoBackoff(), 1), **connection_options())
@@ -53,10 +65,30 @@ class Engine:
         """What `celery inspect stats` shows of the transport's options (kombu.utils.json)."""
         return self.name
 
+    def polled(self) -> None:
+        """The consumer thread is awake."""
+        self.polled_at = time.monotonic()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the worker was told to stop: it claims nothing more, and lets its calls end."""
+        # An exit code, and 0 is one.
+        told = (celery_state.should_stop, celery_state.should_terminate)
+        return self.closing or any(code is not None and code is not False for code in told)
+
     def claim(self, queues: list[str], most: int) -> list[Claimed]:
         """Claim up to `most` messages for this process. Raises `RedisError`."""
-        call = claims.claim(queues, most=min(most, CLAIM_MOST), lease_ms=self.lease_ms, worker=self.name)
-        claimed, buried = claims.claimed(run(self._redis, call))
+        call = claims.claim(
+            queues,
+            most=min(most, CLAIM_MOST),
+            lease_ms=self.lease_ms,
+            worker=self.name,
+            question=f"{self._asker}-{self._questions}",
+        )
+        answer = run(self._redis, call)
+        # Whoever raises above asks the same question again: claims may have been made of which nobody has heard.
+        self._questions += 1
+        claimed, buried = claims.claimed(answer)
         for letter in buried:
             self.reporter.buried_unread(letter.job_id, "", letter.cause, letter.detail)
         for one in claimed:

@@ -25,11 +25,14 @@ class Hands:
     def __init__(self) -> None:
         self._claims: dict[str, Hold] = {}
         self._lock = threading.Lock()
+        self.moves = 0
+        """How often a claim came, went or changed: what a watchdog calls progress."""
 
     def take(self, tag: str) -> None:
         """A claim was made."""
         with self._lock:
             self._claims[tag] = Hold.TAKEN
+            self.moves += 1
 
     def settle(self, tag: str) -> None:
         """A script has ended the claim."""
@@ -42,6 +45,7 @@ class Hands:
     def drop(self, tag: str) -> Hold | None:
         """The claim leaves our hands; what it was."""
         with self._lock:
+            self.moves += 1
             return self._claims.pop(tag, None)
 
     def __len__(self) -> int:
@@ -59,3 +63,4 @@ class Hands:
             # One that has left our hands already stays gone: nobody would ever drop it again.
             if tag in self._claims:
                 self._claims[tag] = hold
+                self.moves += 1

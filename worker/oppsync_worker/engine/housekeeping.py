@@ -13,6 +13,7 @@ Each is an atomic script and safe to run on any number of workers at once. Redis
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
@@ -81,6 +82,9 @@ class Housekeeping:
         self._look_ms = look_ms
         self._looks: set[asyncio.Task[None]] = set()
         self._patient_until: float | None = None
+        self.answered_at: float | None = None
+        """When Redis last did a chore, which it is asked for all the time; seconds of the monotonic clock."""
+        self.announced = False
         self._stopping = self._closing = False
 
     def stop(self) -> None:
@@ -120,14 +124,12 @@ class Housekeeping:
         while not self._closing:
             try:
                 pause = await chore()
-            except ResponseError as error:
-                # Redis is there and does not like the call: no reason to be patient with silent workers.
-                self._reporter.notice("ledger_unavailable", chore=name, message=explain(error))
-                pause = 1.0
             except RedisError as error:
                 self._reporter.notice("ledger_unavailable", chore=name, message=explain(error))
-                # While Redis was away nobody could renew: owners that live get their turn before anything is restored.
-                self._patient_until = asyncio.get_running_loop().time() + self._lease_ms / 1000
+                # While Redis was away, or full, nobody could renew: owners that live get their turn before anything is
+                # restored. That it dislikes another call is no reason to be patient with silent workers.
+                if not isinstance(error, ResponseError) or name == "restore":
+                    self._patient_until = asyncio.get_running_loop().time() + self._lease_ms / 1000
                 pause = 1.0
             except Exception:
                 logger.exception("%s failed", name)
@@ -144,13 +146,25 @@ class Housekeeping:
         return self._lease_ms / 3000
 
     async def _restore(self) -> float:
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        seconds, micros = await self._redis.time()
+        now, lease_s = loop.time(), self._lease_ms / 1000
         if self._patient_until is None:
             # Redis may have been away before this worker came: owners that live get their turn to renew first.
-            self._patient_until = now + self._lease_ms / 2000
+            self._patient_until = now + lease_s / 2
+        elif now - asked > lease_s / 4:
+            # The link stood still, and nobody behind it could renew.
+            self._patient_until = now + lease_s
         if now < self._patient_until:
-            return self._lease_ms / 6000
-        call = claims.restore(most=RESTORE_MOST, crashes=self._max_crashes, ttl_s=self._ttl_s)
+            return lease_s / 6
+        call = claims.restore(
+            most=RESTORE_MOST,
+            crashes=self._max_crashes,
+            ttl_s=self._ttl_s,
+            # No claim runs out until then that a living owner had kept when Redis told the time.
+            not_after_ms=seconds * 1000 + micros // 1000 + self._lease_ms // 2,
+        )
         restored, doubted, buried = await run_async(self._redis, call)
         if restored or doubted or buried:
             self._reporter.notice("restored", restored=restored, in_doubt=doubted, buried=len(buried))
@@ -167,6 +181,7 @@ class Housekeeping:
             look_ms=self._look_ms,
         )
         done = promoted(await run_async(self._redis, call))
+        self.answered_at = time.monotonic()
         for look in done.looks:
             task = asyncio.create_task(self._reconciler.look(look))
             self._looks.add(task)
@@ -178,6 +193,7 @@ class Housekeeping:
             for answer in await run_many_async(self._redis, self._announcements[start : start + 500]):
                 if isinstance(answer, RedisError):
                     raise answer
+        self.announced = True
         return ANNOUNCE_PAUSE_S
 
     async def _present(self) -> float:

@@ -134,7 +134,7 @@ class TaskPool(BasePool):  # type: ignore[misc]
 
     def on_stop(self) -> None:
         """Warm stop: what was sent is finished, what was not is handed back."""
-        self._stopping = True
+        self._stopping = self.engine.closing = True
         self._thread.loop.call_soon_threadsafe(self.engine.stop)
         patience = time.monotonic() + STOP_PATIENCE_S
         while self._in_flight and time.monotonic() < patience:

@@ -106,7 +106,7 @@ class Channel(stock.Channel):  # type: ignore[misc]
             super()._brpop_start(timeout)
             return
         self._in_poll = self.client.connection
-        self._brpop_sent_at = monotonic()
+        self._brpop_sent_at = self.engine.polled_at = monotonic()
         bells = [keys.bell(queue) for queue in queues]
         self.client.connection.send_command("BRPOP", *bells, timeout or self.brpop_timeout)
 

@@ -49,6 +49,8 @@ class Book:
         self._patience_s = patience_s
         self._asked: list[tuple[Call, asyncio.Future[Any]]] = []
         self._flushing: asyncio.Task[None] | None = None
+        self.heard = 0
+        """Round trips that came to an end, errors too: who asks in vain again and again is waiting, not hanging."""
 
     async def begin(self, hand: ends.Hand, job: AnyJob, *, horizon_ms: int) -> beginning.Answer:
         """May this claim send this job now?
@@ -122,6 +124,7 @@ class Book:
                     answers = await run_many_async(self.redis, [call for call, _ in batch])
                 except Exception as error:  # noqa: BLE001 - whatever it is, whoever asked must hear of it
                     answers = [error] * len(batch)
+                self.heard += 1
                 for (_, future), answer in zip(batch, answers, strict=True):
                     if future.done():
                         continue  # whoever asked was cancelled

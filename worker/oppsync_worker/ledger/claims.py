@@ -22,9 +22,13 @@ class Claimed:
     message: bytes
 
 
-def claim(queues: list[str], *, most: int, lease_ms: int, worker: str) -> Call:
-    """Take up to `most` messages, from the first queue that has any; the malformed are buried on the spot."""
-    return Call("claim", (most, lease_ms, worker, MAX_MESSAGE_BYTES, running_release(), *queues))
+def claim(queues: list[str], *, most: int, lease_ms: int, worker: str, question: str) -> Call:
+    """Take up to `most` messages, from the first queue that has any; the malformed are buried on the spot.
+
+    `question` is unique to the asking process and to this time of asking: the same one asked again, because the answer
+    was lost, gives the claims that were made before.
+    """
+    return Call("claim", (most, lease_ms, worker, question, MAX_MESSAGE_BYTES, running_release(), *queues))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,9 @@ def release(tag: str) -> Call:
     return Call("release", (tag,))
 
 
-def restore(*, most: int, crashes: int, ttl_s: int) -> Call:
-    """Take back claims whose lease ran out: (restored, in doubt, ids of those buried as poison)."""
-    return Call("restore", (most, crashes, ttl_s, running_release()))
+def restore(*, most: int, crashes: int, ttl_s: int, not_after_ms: int | None = None) -> Call:
+    """Take back claims whose lease ran out: (restored, in doubt, ids of those buried as poison).
+
+    A call that reaches Redis after `not_after_ms`, on Redis' clock, does nothing.
+    """
+    return Call("restore", (most, crashes, ttl_s, running_release(), not_after_ms or ""))

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from oppsync_worker.contract.states import Cause, State
 from oppsync_worker.ledger.scripts import Argument, Call
@@ -122,14 +122,27 @@ def succeed(
     return _settle(hand, State.SUCCEEDED, given, effects)
 
 
-def reschedule(hand: Hand, *, delay_ms: int, attempt: Attempt, effects: Effects = NOTHING) -> Call:
-    """Try again in `delay_ms`, counted on Redis' clock."""
-    return _settle(
-        hand,
-        State.SCHEDULED,
-        {"delay": delay_ms, "attempt": attempt.as_json(), "cause": attempt.error, "detail": attempt.message},
-        effects,
-    )
+class PutBack(Protocol):
+    """What is known of a job that its task wants tried again, perhaps before anybody looked at it."""
+
+    kind: str
+    instance: str
+    lane: str
+
+
+def reschedule(
+    hand: Hand, *, delay_ms: int, attempt: Attempt, effects: Effects = NOTHING, put_back: PutBack | None = None
+) -> Call:
+    """Try again in `delay_ms`, counted on Redis' clock; `put_back` counts it as one that the job's task asked for."""
+    given: dict[str, Argument | None] = {
+        "delay": delay_ms,
+        "attempt": attempt.as_json(),
+        "cause": attempt.error,
+        "detail": attempt.message,
+    }
+    if put_back:
+        given |= {"put_back": 1, "kind": put_back.kind, "instance": put_back.instance, "lane": put_back.lane}
+    return _settle(hand, State.SCHEDULED, given, effects)
 
 
 def wait(hand: Hand, *, cool_down_ms: int, limit: int | None, attempt: Attempt) -> Call:

@@ -27,3 +27,8 @@ def alive(client: Redis) -> list[str]:
     seconds, _ = client.time()
     found = client.zrangebyscore(keys.WORKERS, (seconds - SILENT_AFTER_S) * 1000, "+inf")
     return sorted(name.decode() for name in cast("list[bytes]", found))
+
+
+def watch(name: str, queues: list[str], *, trace_s: float) -> Call:
+    """Whether Redis takes writes, which it proves by taking one; answers with the messages that lie in the queues."""
+    return Call("watch", (name, int(trace_s * 1000), *queues))

@@ -6,6 +6,7 @@ and gets the text. Both runners share `Call`, so a caller is written once.
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -61,13 +62,23 @@ def run(client: "redis.Redis", call: Call) -> Any:
         return client.eval(script.text, 0, *call.arguments)
 
 
+@contextmanager
+def _a_lost_link_is_a_redis_error() -> Iterator[None]:
+    """What asyncio calls a `ConnectionError` is a `RuntimeError` of uvloop: the link broke while nobody wrote."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise redis.ConnectionError("the connection was lost") from error
+
+
 async def run_async(client: "redis.asyncio.Redis", call: Call) -> Any:
     """Run a script from asyncio."""
     script = load(call.script)
-    try:
-        return await client.evalsha(script.digest, 0, *call.arguments)
-    except NoScriptError:
-        return await client.eval(script.text, 0, *call.arguments)
+    with _a_lost_link_is_a_redis_error():
+        try:
+            return await client.evalsha(script.digest, 0, *call.arguments)
+        except NoScriptError:
+            return await client.eval(script.text, 0, *call.arguments)
 
 
 def _pipe(pipe: Any, calls: list[Call]) -> Any:
@@ -95,12 +106,13 @@ def run_many(client: "redis.Redis", calls: list[Call]) -> list[Any]:
 
 async def run_many_async(client: "redis.asyncio.Redis", calls: list[Call]) -> list[Any]:
     """`run_many`, from asyncio."""
-    answers: list[Any] = await _pipe(client.pipeline(transaction=False), calls).execute(raise_on_error=False)
-    if missing := _unknown(answers):
-        for name in {calls[index].script for index in missing}:
-            await client.script_load(load(name).text)
-        again = [calls[index] for index in missing]
-        repeated = await _pipe(client.pipeline(transaction=False), again).execute(raise_on_error=False)
-        for index, answer in zip(missing, repeated, strict=True):
-            answers[index] = answer
-    return answers
+    with _a_lost_link_is_a_redis_error():
+        answers: list[Any] = await _pipe(client.pipeline(transaction=False), calls).execute(raise_on_error=False)
+        if missing := _unknown(answers):
+            for name in {calls[index].script for index in missing}:
+                await client.script_load(load(name).text)
+            again = [calls[index] for index in missing]
+            repeated = await _pipe(client.pipeline(transaction=False), again).execute(raise_on_error=False)
+            for index, answer in zip(missing, repeated, strict=True):
+                answers[index] = answer
+        return answers

@@ -1,10 +1,21 @@
 -- #include life
 -- Claim up to n messages: each gets a fresh tag, which is its fencing token, and a lease.
 -- What is not a message of Celery's protocol is buried on the spot with its raw bytes, and never reaches Python.
--- ARGV: n, lease_ms, worker, largest message in bytes, version, queues in order of priority
+-- ARGV: n, lease_ms, worker, question, largest message in bytes, version, queues in order of priority. The same question
+-- asked again gives the same claims: its answer was lost on the way, and nobody has heard of them.
 -- Returns {{{tag, queue, message}, ...}, {{job id, cause, detail}, ...} of the buried}
-local most, lease_ms, worker, max_bytes = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
-local now = now_ms()
+local most, lease_ms, worker, question = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local max_bytes, version = tonumber(ARGV[5]), ARGV[6]
+local now, asked = now_ms(), P .. 'asked:' .. worker
+local before, given = unpack(redis.call('HMGET', asked, 'question', 'claims'))
+if before == question then
+  local again = {}
+  for tag in given:gmatch('%S+') do
+    local queue, raw = unpack(redis.call('HMGET', claim_key(tag), 'queue', 'message'))
+    if raw then again[#again + 1] = { tag, queue, raw } end
+  end
+  return { again, {} }
+end
 
 local function fault_of(raw)
   if #raw > max_bytes then return 'oversized', 'a message of ' .. #raw .. ' bytes; the limit is ' .. max_bytes end
@@ -66,7 +77,7 @@ end
 
 local claimed, buried = {}, {}
 local lists = {}
-for i = 6, #ARGV do
+for i = 7, #ARGV do
   lists[#lists + 1] = { ARGV[i], ARGV[i] }
   -- Where a stock producer's `priority=` puts a message (kombu: `sep` and `priority_steps`).
   for _, step in ipairs({ '3', '6', '9' }) do lists[#lists + 1] = { ARGV[i], ARGV[i] .. '\6\22' .. step } end
@@ -79,7 +90,7 @@ for _, names in ipairs(lists) do
     local tag = int(redis.call('INCR', P .. 'claim-seq'))
     local fault, said, m = fault_of(raw)
     if fault then
-      put_aside(tag, raw, now, fault, said, queue, ARGV[5])
+      put_aside(tag, raw, now, fault, said, queue, version)
       buried[#buried + 1] = { 'raw-' .. tag, fault, said }
     else
       -- Who wrote it: a copy that somebody else made under the id of one of our jobs must not stand for that job.
@@ -91,5 +102,12 @@ for _, names in ipairs(lists) do
     end
   end
   if redis.call('LLEN', list) > 0 then ring(queue) end
+end
+if #claimed > 0 then
+  local tags = {}
+  for i, one in ipairs(claimed) do tags[i] = one[1] end
+  redis.call('HSET', asked, 'question', question, 'claims', table.concat(tags, ' '))
+  -- Claims of which nobody has heard for a lease are restored, and are somebody else's then.
+  redis.call('PEXPIRE', asked, lease_ms)
 end
 return { claimed, buried }

@@ -2,10 +2,17 @@
 -- #include slots
 -- Claims whose worker fell silent. A create that was being sent is in doubt: nobody may send it again unasked. All else
 -- goes back to the front of its lane, until it has lost its worker too often and is buried as poison.
--- ARGV: how many at most, crashes a job may cause, ttl_s, version
+-- ARGV: how many at most, crashes a job may cause, ttl_s, version, not after (ms; '' = whenever)
 -- Returns {restored, in doubt, ids of the buried}
 local now, restored, doubted, buried = now_ms(), 0, 0, {}
-for _, tag in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', int(now), 'LIMIT', 0, tonumber(ARGV[1]))) do
+-- Sent into a link that stood still, this call arrives when the link moves again: too late for owners that live behind
+-- the same link to have renewed anything before.
+if now > (tonumber(ARGV[5] or nil) or now) then return { 0, 0, {} } end
+local silent = redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', int(now), 'LIMIT', 0, tonumber(ARGV[1]))
+-- A Redis that is full refuses to renew leases, but would let this script do anything once it has deleted something, and
+-- living workers would lose their jobs again and again. This write it refuses, and with it all that follows.
+if #silent > 0 then redis.call('SET', P .. 'restoring', int(now), 'PX', 60000) end
+for _, tag in ipairs(silent) do
   local id, message, queue = unpack(redis.call('HMGET', claim_key(tag), 'job', 'message', 'queue'))
   let_go(tag)
   if id then

@@ -6,6 +6,7 @@
 --   cause, detail, version      why (every state but succeeded)
 --   attempt      JSON of the attempt, kept in the job's history
 --   result       JSON of the outcome (succeeded); opportunity_id
+--   put_back     count it as a try that the job's own task asked for (`retries`)
 --   marker       what the answer showed of the marker, 'lands' or 'lost'; funnel it was sent to
 --   unmarked     '1': the record bears no marker, so that only this ledger can tell whose it is
 --   wrote        JSON list of the fields that the update wrote, or may have written
@@ -88,6 +89,7 @@ free_slot(job, now)
 -- A worker that came to an end with it was not taken down by it.
 redis.call('HDEL', key, 'crashes')
 if a.attempt then note(id, a.attempt) end
+if a.put_back then redis.call('HINCRBY', key, 'retries', 1) end
 if to ~= 'succeeded' and a.cause then redis.call('HSET', key, 'cause', a.cause, 'detail', a.detail or '') end
 if a.version then redis.call('HSET', key, 'version', a.version) end
 if to == 'dead' then write_failure(id, a.cause, a.detail or '', now) end
