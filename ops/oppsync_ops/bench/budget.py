@@ -13,11 +13,11 @@ from typing import ClassVar, Final
 from oppsync import JobClient
 from oppsync_ops.bench.load import INSTANCE, creates
 from oppsync_ops.bench.plan import Plan
-from oppsync_ops.bench.processes import Child, ProcessEnded
 from oppsync_ops.bench.result import Row, Tell, rounded
-from oppsync_ops.bench.spread import Gaps, gaps, most_in_any_window
 from oppsync_ops.bench.stage import Budget, Stage, staged
-from oppsync_ops.bench.witness import Call
+from oppsync_ops.processes import Child, ProcessEnded
+from oppsync_ops.spread import Gaps, gaps, most_in_any_window
+from oppsync_ops.witness import Call
 
 WORKERS: Final = 2
 CONCURRENCY: Final = 50

@@ -2,20 +2,17 @@
 
 import os
 import platform
-import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from types import FrameType
 from typing import Any, Final
 
 import click
 
 from oppsync_ops.bench.plan import MEASUREMENTS, Plan
-from oppsync_ops.bench.processes import ProcessEnded
 from oppsync_ops.bench.result import Result, Tell, as_document
 from oppsync_ops.cli.failures import BAD_NEWS, DONE
 from oppsync_ops.cli.output import Column, json_option, note, print_json, print_lines, print_table
+from oppsync_ops.processes import ProcessEnded, stoppable
 
 Measure = Callable[[Plan, Tell], Result]
 
@@ -59,7 +56,7 @@ def bench(
     problems: list[str] = []
     for name in only or MEASUREMENTS:
         try:
-            with _stoppable():
+            with stoppable():
                 result = _measurement(name)(plan, note)
         except ProcessEnded as error:
             raise click.ClickException(str(error)) from None
@@ -99,19 +96,3 @@ def _machine() -> dict[str, object]:
         "cpus": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block as Ctrl-C does, so that every process in it is ended too."""
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    former = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)

@@ -10,8 +10,9 @@ from typing import ClassVar, Final
 from oppsync_ops import redis_server
 from oppsync_ops.bench.plan import Plan
 from oppsync_ops.bench.result import Row, Tell, rounded
-from oppsync_ops.bench.spread import percentile
-from oppsync_ops.bench.stage import clean_environ, temporary_folder
+from oppsync_ops.bench.stage import temporary_folder
+from oppsync_ops.processes import clean_environ
+from oppsync_ops.spread import percentile
 
 FSYNCS: Final = ("everysec", "always")
 """Redis' `appendfsync`: the usual one, and the one that the promise of losing nothing needs."""

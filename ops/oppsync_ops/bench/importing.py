@@ -10,7 +10,8 @@ from typing import ClassVar, Final
 
 from oppsync_ops.bench.plan import Plan
 from oppsync_ops.bench.result import Row, Tell, rounded
-from oppsync_ops.bench.stage import clean_environ, temporary_folder
+from oppsync_ops.bench.stage import temporary_folder
+from oppsync_ops.processes import clean_environ
 
 BARE: Final = "pass"
 STATEMENTS: Final = ("import oppsync", "from oppsync import JobClient, CreateOpportunity")

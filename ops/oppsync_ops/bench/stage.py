@@ -1,6 +1,5 @@
 """What a measurement runs on: a Redis, a simulated CRM and workers, each a process of its own in a temporary folder."""
 
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,8 +10,8 @@ from typing import Final
 
 from oppsync_ops import redis_server
 from oppsync_ops.bench.load import INSTANCE, TOKEN
-from oppsync_ops.bench.processes import Child, Processes
-from oppsync_ops.bench.witness import Witness
+from oppsync_ops.processes import Child, Processes, clean_environ
+from oppsync_ops.witness import Witness
 
 QUIET: Final = ("--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat")
 """Celery's flags for everybody alike: nobody pays for chatter that nobody reads."""
@@ -73,12 +72,6 @@ class Stage:
         return clean_environ(REDIS_URL=self.redis_url, SPRINTHUB_BASE_URL=self.crm.url, **given)
 
 
-def clean_environ(**given: str) -> dict[str, str]:
-    """This process' environment without anything that a shell may have set for real instances or error reporting."""
-    foreign = ("SPRINTHUB_", "OPPSYNC_", "SENTRY_", "CELERY_", "REDIS_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)} | given
-
-
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A folder that is gone when the block ends."""
@@ -94,7 +87,5 @@ def staged(*, latency_ms: float, throttle: str = "off") -> Iterator[Stage]:
         redis_server.running(folder / "redis") as server,
         Processes(folder) as processes,
     ):
-        arguments = [sys.executable, "-m", "oppsync_ops.cli.main", "simulator", "--port", "0"]
-        arguments += ["--latency-ms", f"{latency_ms:g}", "--throttle", throttle]
-        simulator = processes.start("simulator", arguments, clean_environ(), talks=True)
-        yield Stage(folder, server.url, Witness.of(simulator), processes)
+        crm = Witness.start(processes, "--latency-ms", f"{latency_ms:g}", "--throttle", throttle)
+        yield Stage(folder, server.url, crm, processes)

@@ -15,10 +15,10 @@ from oppsync_ops.bench import plain_app
 from oppsync_ops.bench.load import INSTANCE, creates, plain_document
 from oppsync_ops.bench.meter import Meter, cpu_between
 from oppsync_ops.bench.plan import Plan
-from oppsync_ops.bench.processes import Child, ProcessEnded
 from oppsync_ops.bench.result import Row, Tell, rounded
-from oppsync_ops.bench.spread import LEAST, steady
 from oppsync_ops.bench.stage import Budget, Stage, staged
+from oppsync_ops.processes import Child, ProcessEnded
+from oppsync_ops.spread import LEAST, steady
 
 OURS: Final = "oppsync"
 PLAIN_POOLS: Final = (("prefork", 16), ("threads", 100))

@@ -57,6 +57,7 @@ def _close_quietly() -> None:
         "hold": Lazy("oppsync_ops.cli.hold:hold", "Pause an instance, or let it go on."),
         "health": Lazy("oppsync_ops.health.command:health", "Whether this machine's worker is live, and ready."),
         "bench": Lazy("oppsync_ops.bench.command:bench", "Measure: latency, memory, throughput, budget."),
+        "prove": Lazy("oppsync_ops.prove.command:prove", "Prove it: a run under every fault, audited at the CRM."),
         "simulator": Lazy("oppsync_ops.simulator.command:simulator", "A simulated SprintHub to work against."),
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},

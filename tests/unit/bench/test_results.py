@@ -9,8 +9,8 @@ from oppsync_ops.bench.budget import BudgetUse, Use
 from oppsync_ops.bench.enqueueing import Enqueueing, Handover
 from oppsync_ops.bench.importing import Import, Importing
 from oppsync_ops.bench.result import Result, as_document
-from oppsync_ops.bench.spread import Gaps
 from oppsync_ops.bench.throughput import Run, Setup, Throughput
+from oppsync_ops.spread import Gaps
 
 HANDOVER = Handover("always", 3, 0.5, 1.0, 2.0, 100, 5_000.0, 1_200.0)
 IMPORT = Import("import oppsync", 21.0, 1.0, ())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from oppsync_ops.bench.spread import Gaps, gaps, most_in_any_window, percentile, steady
+from oppsync_ops.spread import Gaps, excess, gaps, most_in_any_window, percentile, shortest_span, steady
 
 
 def test_a_steady_rate_leaves_out_start_and_end() -> None:
@@ -48,6 +48,19 @@ def test_gaps_are_between_neighbours_in_time() -> None:
 def test_the_fullest_window_begins_anywhere(times: list[float], most: int) -> None:
     """Windows of 3 s, counted as the simulator's throttle counts them."""
     assert most_in_any_window(times, 3.0) == most
+
+
+def test_points_that_were_too_many_are_named() -> None:
+    """Each with how many there were in the window that ends with it, as many windows as there are."""
+    assert excess([0.0, 1.0, 2.0, 2.5, 9.0], 3.0, 2) == [(2.0, 3), (2.5, 4)]
+    assert excess([0.0, 3.0, 6.0], 3.0, 1) == []
+
+
+def test_the_shortest_span_of_so_many_points() -> None:
+    """How close a limit was; nothing is said of fewer points."""
+    assert shortest_span([5.0, 1.0, 2.5, 9.0], 2) == 1.5
+    assert shortest_span([5.0, 1.0, 2.5, 9.0], 3) == 4.0
+    assert shortest_span([1.0, 2.0], 3) is None
 
 
 def test_a_percentile_is_one_of_the_values() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from oppsync_ops.bench.processes import Child, ProcessEnded, Processes
+from oppsync_ops.processes import Child, ProcessEnded, Processes, clean_environ
 from stage import eventually
 
 FORKS = """
@@ -38,6 +38,29 @@ def test_a_child_that_ended_by_itself_is_quoted(tmp_path: Path) -> None:
 
         with pytest.raises(ProcessEnded, match="short ended with 3: no Redis"):
             child.must_run()
+
+
+def test_a_child_that_was_killed_is_forgotten(tmp_path: Path) -> None:
+    """Its id may belong to somebody else when the block ends."""
+    with Processes(tmp_path) as processes:
+        child = processes.start("sleeper", [sys.executable, "-c", "import time; time.sleep(60)"], os.environ)
+
+        processes.kill(child)
+
+        assert child.process.returncode == -signal.SIGKILL
+        assert processes._children == []
+
+
+def test_nothing_that_is_meant_for_real_instances_reaches_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is given does."""
+    monkeypatch.setenv("SPRINTHUB_API_TOKEN", "a real one")
+    monkeypatch.setenv("REDIS_URL", "redis://production")
+
+    environ = clean_environ(REDIS_URL="redis://127.0.0.1")
+
+    assert "SPRINTHUB_API_TOKEN" not in environ
+    assert environ["REDIS_URL"] == "redis://127.0.0.1"
+    assert environ["PATH"] == os.environ["PATH"]
 
 
 def _interrupted(processes: Processes, started: list[Child]) -> None:

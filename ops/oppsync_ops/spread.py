@@ -65,6 +65,19 @@ def most_in_any_window(times_s: Sequence[float], window_s: float) -> int:
     return max(counts, default=0)
 
 
+def shortest_span(times_s: Sequence[float], count: int) -> float | None:
+    """The shortest time in which so many points lie; None for fewer points."""
+    ordered = sorted(times_s)
+    return min((late - early for early, late in zip(ordered, ordered[count - 1 :], strict=False)), default=None)
+
+
+def excess(times_s: Sequence[float], window_s: float, most: int) -> list[tuple[float, int]]:
+    """The points that were too many: each with how many there were in the window that ends with it."""
+    ordered = sorted(times_s)
+    counts = ((at, index + 1 - bisect_right(ordered, at - window_s)) for index, at in enumerate(ordered))
+    return [(at, count) for at, count in counts if count > most]
+
+
 def percentile(values: Sequence[float], percent: float) -> float:
     """The value that `percent` % of all do not exceed (nearest rank).
 

@@ -8,13 +8,36 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Final, Self
 
 LAST_LINES: Final = 5
+FOREIGN: Final = ("SPRINTHUB_", "OPPSYNC_", "SENTRY_", "CELERY_", "REDIS_")
+"""Variables that a shell may have set for real instances or for error reporting."""
+
+
+def clean_environ(**given: str) -> dict[str, str]:
+    """This process' environment with nothing in it that is meant for real instances, and what is given."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)} | given
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as Ctrl-C does, so that every process in it is ended too."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    former = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 class ProcessEnded(RuntimeError):
@@ -89,3 +112,8 @@ class Processes:
         child = Child(name, process, log)
         self._children.append(child)
         return child
+
+    def kill(self, child: Child) -> None:
+        """Kill one child and forget it: its id may soon belong to somebody else."""
+        child.kill()
+        self._children = [one for one in self._children if one is not child]

@@ -1,0 +1,55 @@
+"""Gathering the evidence, when everything has settled: the CRM's records and journal, and what the set-up knows."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from oppsync_ops.prove.contender import Contender
+from oppsync_ops.prove.evidence import Applied, Evidence, Record, Request, Seen
+from oppsync_ops.prove.planned import Fate, job_of, versions_in
+from oppsync_ops.prove.producers import Handed
+from oppsync_ops.prove.stage import Stage
+from oppsync_ops.witness import Witness
+
+
+def collect(
+    stage: Stage, contender: Contender, handed: Handed, seen: Mapping[str, Seen], exits: tuple[str, ...]
+) -> Evidence:
+    """Ask the witness, and the dead letters."""
+    with stage.redis.client() as client:
+        buried = contender.buried(client, handed.poison)
+    poison = tuple(one.name for one in handed.poison)
+    may_die = {job_id for job_id, job in handed.jobs.items() if job.fate is not Fate.SUCCEEDED}
+    # A planned job that died without need is told of by its own check.
+    strangers = tuple(name for name in buried if name not in {*poison, *may_die, *handed.jobs})
+    return Evidence(
+        jobs=dict(handed.jobs),
+        seen=seen,
+        records=tuple(_record(row) for row in stage.crm.records()),
+        requests=tuple(requests(stage.crm)),
+        budgets=stage.plan.budgets,
+        messages=tuple(filter(None, (job_of(row["marker"]) for row in stage.crm.journal("automation")))),
+        poison=poison,
+        buried=buried,
+        strangers=strangers,
+        exits=exits,
+        needs_met=stage.plan.options.needs_met,
+    )
+
+
+def requests(crm: Witness) -> Iterator[Request]:
+    """The journal."""
+    for row in crm.journal("request"):
+        job_id = job_of(row["marker"])
+        yield Request(
+            row["at"], row["instance"], row["method"], row["path"], row["status"], fault=row["fault"], job_id=job_id
+        )
+
+
+def _record(row: Mapping[str, Any]) -> Record:
+    return Record(
+        instance=row["instance"],
+        opportunity_id=row["id"],
+        made_by=job_of(row["marker"]),
+        versions=versions_in(row),
+        updates=tuple(Applied(one["at"], versions_in(one["changes"])) for one in row["updates"]),
+    )

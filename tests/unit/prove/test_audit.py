@@ -1,0 +1,162 @@
+"""Every promise is checked, and every check can fail."""
+
+from dataclasses import replace
+
+import pytest
+
+from oppsync_ops.prove.audit import CHECKS, audit
+from oppsync_ops.prove.evidence import Applied, Evidence, Record, Request, Seen
+from oppsync_ops.prove.planned import FIELD, TITLE, VALUE
+from oppsync_worker.contract.states import State
+from unit.prove.world import BAD, CREATE, DONE, FIRST, KILLER, RECORD, SECOND, kept, seen
+
+OTHER = replace(RECORD, opportunity_id=101)
+IN_DOUBT = Seen(State.IN_DOUBT, "answer_lost", "no answer")
+AGAIN = Applied(31.0, {TITLE: 2, FIELD: 2})
+BACK = Applied(32.0, {TITLE: 1, VALUE: 1})
+LATE = Request(20.5, "alder", "GET", "/x", 200)
+
+PLANTED: dict[str, tuple[str, Evidence]] = {
+    "a job that the ledger does not know": ("lost", kept(seen=seen(first=Seen(State.UNKNOWN)))),
+    "a job that nobody was asked about": ("lost", kept(seen={})),
+    "a create without a record": ("lost", kept(records=())),
+    "a create with somebody else's record": ("lost", kept(seen=seen(create=replace(DONE, opportunity_id=9)))),
+    "an update without effect": ("lost", kept(records=(replace(RECORD, updates=RECORD.updates[1:]),))),
+    "an update that lost one of its parts": (
+        "lost",
+        kept(records=(replace(RECORD, updates=(Applied(20.0, {TITLE: 1}), RECORD.updates[1])),)),
+    ),
+    "an update merged into one that failed": (
+        "lost",
+        kept(seen=seen(first=Seen(State.MERGED, points_to=KILLER.job_id))),
+    ),
+    "a merged update whose part was not carried along": (
+        "lost",
+        kept(
+            seen=seen(first=Seen(State.MERGED, points_to=SECOND.job_id)),
+            records=(replace(RECORD, updates=RECORD.updates[1:]),),
+        ),
+    ),
+    "a create carried out twice": ("doubled", kept(records=(RECORD, OTHER))),
+    "a record that nobody asked for": ("doubled", kept(records=(RECORD, replace(OTHER, made_by=None)))),
+    "a record of a create that was refused": ("doubled", kept(records=(RECORD, replace(OTHER, made_by=BAD.job_id)))),
+    "a second welcome message": ("customers told twice", kept(messages=(CREATE.job_id, CREATE.job_id))),
+    "an old title": ("wrong final value", kept(records=(replace(RECORD, versions={TITLE: 1}),))),
+    "the value of a newer update that has not that part": (
+        "wrong final value",
+        kept(records=(replace(RECORD, versions={VALUE: 2}),)),
+    ),
+    "the value of a create after its update": (
+        "wrong final value",
+        kept(records=(replace(RECORD, versions={FIELD: 0}),)),
+    ),
+    "what an update that must have no effect writes": (
+        "wrong final value",
+        kept(records=(replace(RECORD, versions={TITLE: 3}),)),
+    ),
+    "an older update after a newer one": (
+        "wrong order",
+        kept(records=(replace(RECORD, updates=(*RECORD.updates, BACK)),)),
+    ),
+    "one request too many": ("over budget", kept(requests=(*kept().requests, LATE))),
+    "a throttle without a fault": ("throttled", kept(requests=(replace(LATE, at=50.0, status=401),))),
+    "a throttle by another status": ("throttled", kept(requests=(replace(LATE, at=50.0, status=429),))),
+    "a doubt that nobody settled": ("unresolved doubt", kept(seen=seen(create=IN_DOUBT))),
+    "an update that still waits": ("stuck", kept(seen=seen(second=Seen(State.WAITING)))),
+    "an update behind a create that is done": ("stuck", kept(seen=seen(second=Seen(State.BLOCKED)))),
+    "a bad job that is never buried": ("stuck", kept(seen=seen(bad=Seen(State.SCHEDULED)))),
+    "a good job that died": ("buried without need", kept(seen=seen(second=Seen(State.DEAD, "exhausted")))),
+    "a good job that was dropped": ("buried without need", kept(seen=seen(second=Seen(State.DISCARDED)))),
+    "a bad job that succeeded": ("not buried", kept(seen=seen(bad=DONE))),
+    "a bad job that died of something else": ("not buried", kept(seen=seen(bad=Seen(State.DEAD, "exhausted")))),
+    "a job that kills and is not called poison": ("not buried", kept(seen=seen(killer=Seen(State.DEAD, "rejected")))),
+    "poison without a dead letter": ("poison", kept(buried={})),
+    "a dead letter of nobody's": ("poison", kept(strangers=("raw-7",))),
+    "a worker that ended": ("worker exits", kept(exits=("worker-1.2 ended by itself with 1: no Redis",))),
+}
+
+
+def found(evidence: Evidence) -> set[str]:
+    """The checks that found something."""
+    return {name for name, breaches in audit(evidence).breaches.items() if breaches}
+
+
+def test_a_world_without_a_breach_has_none() -> None:
+    """Or nothing below would prove anything."""
+    assert audit(kept()).total == 0
+    assert set(audit(kept()).breaches) == set(CHECKS)
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+def test_a_planted_breach_is_found(planted: str) -> None:
+    """By the check that is there for it."""
+    check, evidence = PLANTED[planted]
+
+    assert check in found(evidence)
+
+
+def test_every_check_can_fail() -> None:
+    """No check is without a breach above."""
+    assert {check for check, _ in PLANTED.values()} == set(CHECKS)
+
+
+def test_a_breach_says_whom_it_concerns() -> None:
+    """And what was expected."""
+    (breach,) = audit(kept(records=(replace(RECORD, versions={TITLE: 1}),))).breaches["wrong final value"]
+
+    assert "record 100" in breach.subject
+    assert "shows version 1 instead of 2" in breach.says
+
+
+def test_the_same_update_again_right_after_itself_is_a_retry() -> None:
+    """As it looks when its first answer was lost."""
+    repeated = replace(RECORD, updates=(*RECORD.updates, AGAIN))
+
+    assert audit(kept(records=(repeated,))).total == 0
+
+
+def test_updates_that_travel_together_count_as_applied_once() -> None:
+    """Of every part the newest value among them; the merged job points to the one that carried it."""
+    together = replace(RECORD, updates=(Applied(30.0, {TITLE: 2, VALUE: 1, FIELD: 2}),))
+    merged = seen(first=Seen(State.MERGED, points_to=SECOND.job_id))
+
+    assert audit(kept(records=(together,), seen=merged)).total == 0
+
+
+def test_without_its_needs_a_doubt_waits_for_a_person_and_is_no_breach() -> None:
+    """Nor are the updates that wait behind it; nobody counts them as stuck."""
+    unsettled = seen(create=IN_DOUBT, first=Seen(State.BLOCKED), second=Seen(State.BLOCKED))
+    untouched = Record("alder", 100, CREATE.job_id, {TITLE: 0, VALUE: 0, FIELD: 0})
+
+    judged = audit(kept(seen=unsettled, records=(untouched,), needs_met=False))
+
+    assert judged.total == 0
+    assert judged.waiting_for_a_person == {
+        "creates in doubt": (CREATE.job_id,),
+        "updates behind a create in doubt": (FIRST.job_id, SECOND.job_id),
+        "updates behind a dead create": (),
+    }
+
+
+def test_updates_behind_a_dead_create_are_its_consequence() -> None:
+    """The create is the breach; a replay of it sets them going."""
+    dead = seen(create=Seen(State.DEAD, "exhausted"), first=Seen(State.BLOCKED), second=Seen(State.BLOCKED))
+
+    judged = audit(kept(seen=dead, records=()))
+
+    assert {name for name, breaches in judged.breaches.items() if breaches} == {"buried without need"}
+    assert judged.waiting_for_a_person["updates behind a dead create"] == (FIRST.job_id, SECOND.job_id)
+
+
+def test_what_an_unfinished_update_wrote_is_not_called_wrong() -> None:
+    """Whether it was carried out nobody knows; that it is unfinished is told by another check."""
+    unfinished = kept(seen=seen(second=Seen(State.SENDING)))
+
+    assert found(unfinished) == {"stuck"}
+
+
+def test_throttles_of_the_plan_are_none_of_ours() -> None:
+    """They bear the name of their rule."""
+    planned = Request(50.0, "alder", "POST", "/crmopportunity", 401, fault="throttled, 401 (alder)")
+
+    assert found(kept(requests=(planned,))) == set()

@@ -1,0 +1,57 @@
+"""What a person sees before anything is started."""
+
+import json
+
+import click
+from click.testing import CliRunner, Result
+
+from oppsync_ops.prove.command import prove
+
+
+def planned(*arguments: str) -> Result:
+    """The command, told to show its plan."""
+    return CliRunner().invoke(prove, ["--plan", *arguments], standalone_mode=False)
+
+
+def test_a_seed_shows_the_same_plan_every_time() -> None:
+    """And another seed another one."""
+    one, again, other = (planned("--seed", seed) for seed in ("7", "7", "8"))
+
+    assert one.return_value == 0
+    assert one.stdout == again.stdout != other.stdout
+    assert "worker killed (SIGKILL)" in one.stdout
+    assert "appendfsync always" in one.stdout
+
+
+def test_without_a_seed_one_is_drawn_and_told() -> None:
+    """Or nobody could repeat what was found."""
+    first, second = (json.loads(planned("--json").stdout) for _ in range(2))
+
+    assert first["seed"] != second["seed"]
+    assert first["digest"] != second["digest"]
+
+
+def test_what_is_missing_is_told() -> None:
+    """Marker and lead ids are needed for the zeros."""
+    settings = json.loads(planned("--json", "--without", "marker", "--without", "lead").stdout)["settings"]
+
+    assert settings["marker_field"] == "none"
+    assert settings["lead_id"] == "in none"
+    assert settings["reconcile.on_probably_absent"] == "operator"
+
+
+def test_more_minutes_take_the_product_s_own_lease() -> None:
+    """And a job that takes its workers down."""
+    short, long = (json.loads(planned("--json", "--minutes", minutes).stdout) for minutes in ("4.9", "5"))
+
+    assert (short["form"], long["form"]) == ("short", "long")
+    assert long["planned_jobs"] == short["planned_jobs"] + 2
+
+
+def test_too_little_is_refused() -> None:
+    """With the option named."""
+    refused = planned("--workers", "1")
+
+    assert isinstance(refused.exception, click.BadParameter)
+    assert refused.exception.param is not None
+    assert refused.exception.param.name == "workers"
