@@ -6,6 +6,7 @@ before changing the pin.
 
 import inspect
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import celery
 import pytest
@@ -19,6 +20,7 @@ from celery.worker import consumer
 from celery.worker import request as requests
 from celery.worker import state as worker_state
 from kombu import Connection
+from kombu.asynchronous import Hub
 from kombu.transport import redis as stock
 from kombu.transport import virtual
 from kombu.utils.imports import symbol_by_name
@@ -70,6 +72,8 @@ def test_whatever_is_overridden_exists(mine: type, theirs: type) -> None:
         (stock.Channel, "_flush_brpop_reauth", ["self"]),
         (stock.Channel, "_on_connection_disconnect", ["self", "connection"]),
         (virtual.Transport, "_deliver", ["self", "message", "queue"]),
+        (stock.Transport, "register_with_event_loop", ["self", "connection", "loop"]),
+        (virtual.Transport, "close_connection", ["self", "connection"]),
         (
             celery.Task,
             "retry",
@@ -132,6 +136,20 @@ def test_the_consumer_connects_through_the_connection_that_it_is_given() -> None
     assert list(inspect.signature(Connection._ensure_connection).parameters)[1:7] == [
         *("errback", "max_retries", "interval_start", "interval_step", "interval_max", "callback"),
     ]
+
+
+def test_a_closed_connection_takes_everything_off_the_event_loop() -> None:
+    """Kombu leaves a callback and five timers behind for each reconnect, and they hold the old channels' clients."""
+    hub, connection = Hub(), Connection("redis://", transport=transport.Transport)
+    opened = transport.Transport(client=connection)
+
+    opened.register_with_event_loop(SimpleNamespace(client=connection), hub)
+    hung = len(hub.on_tick), [timer.entry.canceled for timer in hub.timer.queue]
+    opened.close_connection(None)
+
+    assert hung == (1, [False] * 5)
+    assert not hub.on_tick
+    assert all(timer.entry.canceled for timer in hub.timer.queue)
 
 
 def test_a_half_open_poll_is_noticed_by_the_transports_own_interval() -> None:

@@ -38,6 +38,9 @@ ALIAS: Final = "oppsync"
 WAKE_S: Final = 0.25
 """Longest wait for a bell: how late a stock producer's message may be noticed by an idle worker."""
 
+TIMER_SUFFIX: Final = "_tref"
+"""How kombu's poller names the timers that it has on the event loop."""
+
 CLAIM_ROUNDS: Final = 10
 """Scripts in a row before the event loop gets its turn."""
 
@@ -168,4 +171,22 @@ class Transport(stock.Transport):  # type: ignore[misc]
 
     Channel = Channel
     brpop_timeout = WAKE_S
+    _hooked: Any = None
     driver_name = ALIAS
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Remember what is hung on the loop: kombu only takes it down for a poller that is used again."""
+        hung_before = set(loop.on_tick)
+        super().register_with_event_loop(connection, loop)
+        self._hooked = (loop, loop.on_tick - hung_before)
+
+    def close_connection(self, connection: Any) -> None:
+        """Take it down again, or every reconnect leaves five timers, a callback and two clients behind."""
+        super().close_connection(connection)
+        if self._hooked is None:
+            return
+        (loop, ticks), self._hooked = self._hooked, None
+        loop.on_tick -= ticks
+        for name, entry in list(vars(self.cycle).items()):
+            if name.endswith(TIMER_SUFFIX):
+                entry.cancel()
