@@ -55,7 +55,7 @@ class Settings(BaseModel):
     sentry_dsn: SecretStr | None = None
     sentry_environment: str = "production"
     concurrency: Annotated[int, Field(ge=1, le=5_000)] = 200
-    lease_seconds: Annotated[float, Field(ge=1, le=600)] = 30.0
+    lease_seconds: Annotated[float, Field(ge=1, le=600)] = 25.0
     max_crashes: Annotated[int, Field(ge=0, le=100)] = 3
     outcome_days: Annotated[float, Field(gt=0, le=3_650)] = 7.0
     watchdog_seconds: Annotated[float, Field(ge=0, le=86_400), AfterValidator(_off_or_patient)] = 120.0

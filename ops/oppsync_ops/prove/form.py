@@ -75,7 +75,7 @@ SHORT: Final = Form(
 
 LONG: Final = Form(
     name="long",
-    lease_s=30.0,
+    lease_s=25.0,
     window_s=60.0,
     cool_down_s=10.0,
     read_s=10.0,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from oppsync_ops.prove.form import Form
 from oppsync_ops.prove.plan import IN_FLIGHT, Allowance, Plan
 from oppsync_ops.prove.stage import MARKER_FIELD, token
+from oppsync_worker.settings import Settings
 
 ATTEMPTS = 60
 """More than the product's 12, since the pauses between them are seconds here and minutes there."""
@@ -22,7 +23,7 @@ def telling(plan: Plan) -> dict[str, str]:
     budgets = ", ".join(f"{name} {one.requests}" for name, one in plan.budgets.items())
     return {
         "redis": "appendonly yes, appendfsync always",
-        "lease_seconds": f"{form.lease_s:g}" + (" (the product's default)" if form.lease_s == 30 else " (default 30)"),  # noqa: PLR2004
+        "lease_seconds": f"{form.lease_s:g} (default {Settings.model_fields['lease_seconds'].default:g})",
         "budgets": f"{budgets} requests in any {form.window_s:g} s; the CRM throttles at one more",
         "marker_field": MARKER_FIELD if plan.options.marker else "none",
         "lead_id": "in every create" if plan.options.leads else "in none",
