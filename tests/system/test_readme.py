@@ -118,6 +118,20 @@ def test_the_enqueue_commands_run(client: JobClient, worker: Callable[..., Worke
     assert client.outcome("nobody").state == State.UNKNOWN
 
 
+PROVING = [command for command in commands() if command.startswith("oppsync prove")]
+
+
+@pytest.mark.parametrize("command", PROVING)
+def test_the_proving_commands_would_run(command: str) -> None:
+    """Each has a plan. The runs themselves take minutes: `test_prove.py` makes a short one."""
+    words = [*shlex.split(command), "--plan"]
+
+    done = subprocess.run([BIN / words[0], *words[1:]], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "worker killed (SIGKILL)" in done.stdout
+
+
 def test_every_other_command_exists() -> None:
     """Scripts are there and may be run; extras and variables are real."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
@@ -144,11 +158,20 @@ def test_every_setting_in_the_table_is_read() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_link_leads_somewhere(document: Path) -> None:
-    """Relative links only; no path of one machine."""
+    """Relative links only; no path of one machine; to headings that are there."""
     text = document.read_text("utf-8")
-    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
-        if not target.startswith(("http://", "https://")):
-            assert (document.parent / target).exists(), target
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", text):
+        if target.startswith(("http://", "https://")):
+            continue
+        found = document.parent / target if target else document
+        assert found.exists(), target
+        assert not anchor or anchor in headings(found), (target, anchor)
+
+
+def headings(document: Path) -> set[str]:
+    """The anchors of a document's headings, as they are made of their words."""
+    lines = re.findall(r"^#+ (.*)$", document.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", line).lower().replace(" ", "-") for line in lines}
 
 
 def test_the_files_it_proves_with_are_there() -> None:
