@@ -1,4 +1,4 @@
-"""What a hostile reading of the scripts found: answers that were lost, clocks set back, letters mended or found again."""
+"""What a hostile reading of the scripts found: lost answers, a clock set back, letters mended or found again."""
 
 import pytest
 import redis

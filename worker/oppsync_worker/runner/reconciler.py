@@ -120,6 +120,9 @@ class Reconciler:
             why = "its message cannot be read, so that nothing can be compared"
             await self._book.surely(looking.ask_person(look, told, inquiry=look.inquiry, why=why))
             return
+        if look.marker_field is not None:
+            # The settings may have changed since: a marker that was not sent cannot be missed.
+            instance = instance.model_copy(update={"marker_field": look.marker_field or None})
         case = Case(look, job, instance, taken_on)
         if await self._may_look(case):
             await self._ask(case)

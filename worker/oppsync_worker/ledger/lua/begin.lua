@@ -2,7 +2,7 @@
 -- #include slots
 -- The one decision that prevents duplicates, taken before the first byte of a request leaves: may this claim send?
 -- ARGV: tag, id, kind, instance, lane, key, ref, opportunity_id ('' = not given), not_before, deadline, horizon_ms, ttl_s,
---       then the names of the fields that an update sets
+--       then the names of the fields that an update sets, or the name of the field that bears a create's marker ('' = none)
 -- Returns {verdict, ...}:
 --   go, attempt, opportunity_id, age_ms, replays, trying_ms, names    recorded as sending; send now. The age counts from
 --                             the enqueueing or the last replay, `trying` from the first attempt since; the named fields
@@ -183,4 +183,5 @@ redis.call('HSET', job_key(id), 'token', tag, 'sent_at', int(now))
 if job.slot_at then redis.call('HDEL', job_key(id), 'slot_at') end
 redis.call('HSETNX', job_key(id), 'first_at', int(now))
 if kind == UPDATE then redis.call('ZADD', line_of('record', job), 0, id) end
+if kind == CREATE then redis.call('HSET', job_key(id), 'marker_field', fields[1] or '') end
 return going(overwritten)

@@ -5,7 +5,7 @@
 -- ARGV: how many of each at most, horizon_ms, ttl_s, look-ups that this worker takes on, ms it may take for one
 -- Returns {due, granted, released, ms until there is something to do, look-ups}, each look-up being
 --   {job id, token, ms until its slot, message, ms since it was sent, ms since it was first sent, attempts, replays,
---    inquiry, instance, what is known of the marker: funnel and word in turns}
+--    inquiry, instance, what is known of the marker: funnel and word in turns, [the field that it was sent in, '' = none]}
 local most, horizon, ttl_s, takes, look_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local now = now_ms()
 
@@ -54,12 +54,12 @@ for _, id in ipairs(takes > 0 and redis.call('ZRANGE', P .. 'granted', 0, takes 
     local token = int(redis.call('INCR', P .. 'claim-seq'))
     redis.call('HSET', job_key(id), 'probe_token', token)
     redis.call('ZADD', P .. 'probes', int(now + look_ms), id)
-    local names = { 'sent_at', 'first_at', 'attempts', 'replays', 'inquiry' }
-    local sent_at, first_at, attempts, replays, inquiry = unpack(redis.call('HMGET', job_key(id), unpack(names)))
+    local names = { 'sent_at', 'first_at', 'attempts', 'replays', 'inquiry', 'marker_field' }
+    local sent_at, first_at, attempts, replays, inquiry, marker_field = unpack(redis.call('HMGET', job_key(id), unpack(names)))
     looks[#looks + 1] = { id, token, math.ceil(math.max(0, at - now)), job.message or '', int(now - tonumber(sent_at or now)),
       int(now - tonumber(first_at or sent_at or now)), attempts or '0', replays or '0',
       inquiry or '', job.instance,
-      redis.call('HGETALL', P .. 'marker:' .. job.instance) }
+      redis.call('HGETALL', P .. 'marker:' .. job.instance), marker_field or nil }
   else
     free(job.instance, 'look:' .. id, now)
   end
