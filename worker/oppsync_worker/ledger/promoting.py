@@ -28,7 +28,7 @@ class Look:
     markers: Mapping[str, str]
     """Funnel -> `lands` or `lost`: what SprintHub has been seen to do with the marker."""
     marker_field: str | None = None
-    """The field that the create bore its marker in when it was sent last, empty for none; None when that is not known."""
+    """The field that the create bore its marker in when it was sent last, empty for none; None when nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)

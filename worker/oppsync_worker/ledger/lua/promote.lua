@@ -50,7 +50,14 @@ for _, id in ipairs(takes > 0 and redis.call('ZRANGE', P .. 'granted', 0, takes 
   redis.call('ZREM', P .. 'granted', id)
   local job = read(id)
   local at = tonumber(redis.call('HGET', job_key(id), 'look_at') or 0)
-  if job.state == 'in_doubt' and redis.call('ZSCORE', P .. 'probes', id) then
+  local unheard = tonumber(redis.call('HGET', job_key(id), 'unheard') or 0)
+  if job.state == 'in_doubt' and unheard >= 10 then
+    -- It may be what takes its workers down: they are not offered up to it one after the other.
+    redis.call('HSET', job_key(id), 'doubt', 'person', 'cause', 'undecided', 'detail',
+      unheard .. ' look-ups in a row were begun and never heard of again')
+    redis.call('ZREM', P .. 'probes', id)
+    free(job.instance, 'look:' .. id, now)
+  elseif job.state == 'in_doubt' and redis.call('ZSCORE', P .. 'probes', id) then
     local token = int(redis.call('INCR', P .. 'claim-seq'))
     redis.call('HSET', job_key(id), 'probe_token', token)
     redis.call('ZADD', P .. 'probes', int(now + look_ms), id)
