@@ -182,6 +182,12 @@ move(job, 'sending', now)
 redis.call('HSET', job_key(id), 'token', tag, 'sent_at', int(now))
 if job.slot_at then redis.call('HDEL', job_key(id), 'slot_at') end
 redis.call('HSETNX', job_key(id), 'first_at', int(now))
-if kind == UPDATE then redis.call('ZADD', line_of('record', job), 0, id) end
+if kind == UPDATE then
+  redis.call('ZADD', line_of('record', job), 0, id)
+  -- Should nobody hear what becomes of it, it counts as written for those that may be replayed.
+  if #fields > 0 and redis.call('EXISTS', line_of('letters', job)) == 1 then
+    redis.call('HSET', job_key(id), 'writing', cjson.encode(fields))
+  end
+end
 if kind == CREATE then redis.call('HSET', job_key(id), 'marker_field', fields[1] or '') end
 return going(overwritten)
