@@ -316,3 +316,20 @@ def test_what_a_killed_worker_had_in_flight_is_settled(client: JobClient, start:
     eventually(lambda: all(one.state == State.SUCCEEDED for one in client.outcomes(jobs)), within_s=60)
     assert crm.counters()["instances"]["acme"]["duplicates"] == 0
     assert len(crm.records("acme")) == 31
+
+
+def test_a_marker_that_came_later_is_not_missed_in_a_record(
+    client: JobClient, start: Start, crm: HostedSimulator, ledger: redis.Redis
+) -> None:
+    """The create was sent before the instance was given its marker field: that its record bears none proves nothing."""
+    first = start(marker="")
+    crm.add_fault("drop_after_commit:method=POST,path=/crmopportunity,times=1")
+    job = client.enqueue(deal())
+    eventually(lambda: client.outcome(job).state == State.IN_DOUBT)
+    first.kill()
+
+    start(marker="oppsync", name="w2")
+
+    outcome = asks_a_person(client, ledger, job)
+    assert "fits in everything" in (outcome.detail or "")
+    assert len(crm.records("acme")) == 1

@@ -282,3 +282,28 @@ class TestBudget:
 
         assert isinstance(answer, LookSoon)
         assert 0 < answer.delay_ms <= 250
+
+
+def test_a_look_up_that_takes_its_worker_down_each_time_is_given_up(desk: Desk) -> None:
+    """A person is asked: it would take down one worker after the other."""
+    job, _ = doubt(desk)
+
+    for _ in range(10):
+        assert desk.leave(desk.look()) == LookNow()
+        desk.pass_time()
+
+    assert desk.looks() == ()
+    assert (desk.state(job), desk.field(job, "doubt")) == ("in_doubt", "person")
+    assert desk.client.zscore(PROBES, job.job_id) is None
+
+
+def test_a_look_up_that_is_overtaken_by_a_person_keeps_nobody_waiting(desk: Desk) -> None:
+    """Its place in flight is free as soon as it hears of it."""
+    desk.run(told("acme", probe_ms=0, concurrency=1))
+    job, _ = doubt(desk)
+    look = desk.look()
+    desk.run(operating.discard(job.job_id, state=State.IN_DOUBT, by="me", ttl_s=TTL_S))
+
+    assert desk.leave(look) == LookNever()
+
+    assert desk.client.zcard(f"{keys.PREFIX}inflight:acme") == 0

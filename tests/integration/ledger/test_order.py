@@ -336,6 +336,19 @@ class TestDeadLetters:
         assert desk.replay(old) == "superseded"
         assert desk.replay(newer) == "dead"
 
+    def test_so_does_what_one_wrote_that_took_its_workers_down(self, desk: Desk) -> None:
+        """It was sent each time, and nobody has heard what became of it."""
+        old = change(5, title="old")
+        newer = change(5, title="new")
+        desk.enqueue(old, newer)
+        hand, _, _ = desk.send_next()
+        desk.bury(hand)
+        desk.send_next()
+        desk.silence(crashes=0)
+        assert desk.states([old, newer]) == ["dead", "dead"]
+
+        assert desk.replay(old) == "superseded"
+
     def test_one_that_is_mended_for_another_record_stands_in_its_line(self, desk: Desk) -> None:
         """At the end of it."""
         wrong = change(5, title="mended")

@@ -85,8 +85,7 @@ async def test_a_purged_queue_is_noticed_and_its_producers_told(desk: Desk, redi
 
 async def test_a_message_that_turns_up_again_is_delivered(desk: Desk, redis_url: str) -> None:
     """However late."""
-    job = change(5)
-    desk.enqueue(job)
+    desk.enqueue(job := change(5))
     (message,) = desk.client.lrange("opportunities.interactive", 0, -1)
     desk.client.delete("opportunities.interactive")
     await sweep(redis_url)
@@ -95,8 +94,10 @@ async def test_a_message_that_turns_up_again_is_delivered(desk: Desk, redis_url:
 
     desk.client.lpush("opportunities.interactive", message)
 
-    assert isinstance(desk.begin(*desk.one()), Go)
+    hand, job = desk.one()
+    assert isinstance(desk.begin(hand, job), Go)
     assert desk.client.zcard(keys.DEAD) == 0
+    desk.succeed(hand, job)
     assert not list(desk.client.scan_iter(f"{keys.PREFIX}letters:*"))
 
 

@@ -1,5 +1,6 @@
 """One look-up, with a ledger and a CRM that record what they were asked."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from oppsync_worker.instances import InstanceSettings, ReconcileSettings
 from oppsync_worker.ledger.connect import LedgerUnavailable
 from oppsync_worker.ledger.promoting import Look
 from oppsync_worker.ledger.scripts import Call
-from oppsync_worker.policy.inquiry import Inquiry
+from oppsync_worker.policy.inquiry import Inquiry, Last
 from oppsync_worker.runner.reconciler import Reconciler
 
 ACME = InstanceSettings(name="acme", token="t", marker_field="m", reconcile=ReconcileSettings(on_probable="adopt"))
@@ -53,17 +54,22 @@ class FakeBook:
     leave: list[bytes] = field(default_factory=lambda: [b"go"])
     owned: dict[int, str] = field(default_factory=dict)
     answers: list[bytes] = field(default_factory=list)
+    taken: tuple[int, ...] = ()
     told: list[dict[str, Any]] = field(default_factory=list)
     away: bool = False
 
     async def surely(self, call: Call) -> Any:
+        await asyncio.sleep(0)
         if self.away:
             raise LedgerUnavailable("away")
         if call.script == "look":
             return [self.leave.pop(0), 1]
         _, _, to, _, *pairs = call.arguments
         self.told.append({"to": to, **dict(zip(pairs[::2], pairs[1::2], strict=True))})
-        return self.answers.pop(0) if self.answers else str(to).encode()
+        if self.answers:
+            return self.answers.pop(0)
+        # As the ledger does: whoever has it has it.
+        return b"taken" if to == "succeeded" and pairs[1] in self.taken else str(to).encode()
 
     async def owners(self, _: str, ids: list[int]) -> dict[int, str]:
         return {one: self.owned[one] for one in ids if one in self.owned}
@@ -239,6 +245,36 @@ async def test_a_record_that_another_job_has_is_left_to_it() -> None:
 
     assert [one["to"] for one in book.told] == ["succeeded", "in_doubt"]
     assert Inquiry.from_json(book.told[1]["inquiry"]).taken == (8, 9)
+
+
+def in_a_column() -> Look:
+    """The last page of a column, of a create without a lead; record 9, which may be it, stood on a page before."""
+    job = JOB.model_copy(update={"lead_id": None})
+    column = Inquiry().column.ended(Last.CLEAN)
+    inquiry = Inquiry(column=column, page=0, archived=True, probable=(9,), rounds=1)
+    return look(message=encode(job).encode(), sent_ms_ago=400_000, inquiry=inquiry.as_json())
+
+
+async def test_a_record_on_a_page_before_the_last_is_adopted() -> None:
+    """The page that ends the doubt need not be the one that shows the record."""
+    book = FakeBook()
+
+    reporter = await done(book, FakeLists(Listing((Row(3, marker="other"),))), in_a_column())
+
+    assert [name for name, _ in reporter.told] == ["looked"]
+    (told,) = book.told
+    assert (told["to"], told["opportunity_id"], told["unmarked"]) == ("succeeded", 9, 1)
+
+
+async def test_a_record_on_a_page_before_that_another_job_has_is_left_to_it() -> None:
+    """It was made known to be that job's only when this one wanted it."""
+    book = FakeBook(taken=(9,))
+
+    async with asyncio.timeout(5):
+        await done(book, FakeLists(), in_a_column())
+
+    assert [one["to"] for one in book.told] == ["succeeded", "in_doubt"]
+    assert Inquiry.from_json(book.told[1]["inquiry"]).taken == (9,)
 
 
 async def test_what_is_told_of_records_holds_no_words() -> None:

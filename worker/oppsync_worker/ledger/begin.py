@@ -46,8 +46,12 @@ class Parked:
 Answer = Go | Soon | Parked
 
 
-def begin(hand: Hand, job: AnyJob, *, horizon_ms: int) -> Call:
-    """May this claim send this job? A slot at most `horizon_ms` ahead is taken on the way."""
+def begin(hand: Hand, job: AnyJob, *, horizon_ms: int, marker_field: str | None = None) -> Call:
+    """May this claim send this job? A slot at most `horizon_ms` ahead is taken on the way.
+
+    `marker_field` is what a create bears its marker in: whoever looks for its record must look there, whatever the
+    instance's settings say by then.
+    """
     return Call(
         "begin",
         (
@@ -63,7 +67,7 @@ def begin(hand: Hand, job: AnyJob, *, horizon_ms: int) -> Call:
             milliseconds(job.deadline),
             horizon_ms,
             hand.ttl_s,
-            *(job.written() if job.kind is Kind.UPDATE else ()),
+            *(job.written() if job.kind is Kind.UPDATE else (marker_field or "",)),
         ),
     )
 

@@ -52,13 +52,16 @@ class Book:
         self.heard = 0
         """Round trips that came to an end, errors too: who asks in vain again and again is waiting, not hanging."""
 
-    async def begin(self, hand: ends.Hand, job: AnyJob, *, horizon_ms: int) -> beginning.Answer:
+    async def begin(
+        self, hand: ends.Hand, job: AnyJob, *, horizon_ms: int, marker_field: str | None
+    ) -> beginning.Answer:
         """May this claim send this job now?
 
         Raises:
             LedgerUnavailable: Redis did not answer in time; nothing was sent, and nothing may be.
         """
-        answer, asked_at = await self._surely(beginning.begin(hand, job, horizon_ms=horizon_ms), self._patience_s)
+        call = beginning.begin(hand, job, horizon_ms=horizon_ms, marker_field=marker_field)
+        answer, asked_at = await self._surely(call, self._patience_s)
         begun = beginning.begun(answer)
         return replace(begun, asked_at=asked_at) if isinstance(begun, beginning.Go) else begun
 

@@ -27,6 +27,8 @@ class Look:
     instance: str
     markers: Mapping[str, str]
     """Funnel -> `lands` or `lost`: what SprintHub has been seen to do with the marker."""
+    marker_field: str | None = None
+    """The field that the create bore its marker in when it was sent last, empty for none; None when nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def promoted(answer: Any) -> Promoted:
 
 
 def _look(*given: Any) -> Look:
-    job_id, token, slot_ms, message, sent, first, attempts, replays, inquiry, instance, markers = given
+    job_id, token, slot_ms, message, sent, first, attempts, replays, inquiry, instance, markers, *field = given
     texts = [text.decode() for text in markers]
     return Look(
         job_id=job_id.decode(),
@@ -74,4 +76,5 @@ def _look(*given: Any) -> Look:
         inquiry=inquiry.decode(),
         instance=instance.decode(),
         markers=dict(zip(texts[::2], texts[1::2], strict=True)),
+        marker_field=field[0].decode() if field else None,
     )

@@ -134,8 +134,9 @@ def saw(inquiry: Inquiry, question: Question, errand: Errand, seen: Saw, *, whol
     before = (inquiry.probable, inquiry.unsure, inquiry.blind) if not fresh else ((), (), False)
     inquiry = replace(
         _answered(inquiry),
-        probable=tuple(sorted({*before[0], *seen.probable})),
-        unsure=tuple(sorted({*before[1], *seen.unsure})),
+        # One of an earlier page may have turned out to be another job's since.
+        probable=tuple(sorted({*before[0], *seen.probable}.difference(inquiry.taken))),
+        unsure=tuple(sorted({*before[1], *seen.unsure}.difference(inquiry.taken))),
         blind=before[2] or seen.blind,
         declared=inquiry.declared or seen.declared,
     )

@@ -120,6 +120,9 @@ class Reconciler:
             why = "its message cannot be read, so that nothing can be compared"
             await self._book.surely(looking.ask_person(look, told, inquiry=look.inquiry, why=why))
             return
+        if look.marker_field is not None:
+            # The settings may have changed since: a marker that was not sent cannot be missed.
+            instance = instance.model_copy(update={"marker_field": look.marker_field or None})
         case = Case(look, job, instance, taken_on)
         if await self._may_look(case):
             await self._ask(case)
@@ -197,7 +200,8 @@ class Reconciler:
             case Resend(why):
                 return looking.resend(look, told, why=why)
             case Adopt(opportunity_id):
-                row = next(row for row in judged.rows if row.opportunity_id == opportunity_id)
+                # Of one that stood on a page before the last, only the id is known any more.
+                row = next((row for row in judged.rows if row.opportunity_id == opportunity_id), None)
                 result = success(
                     job_id=case.job.job_id,
                     kind=case.job.kind.value,
@@ -205,13 +209,13 @@ class Reconciler:
                     opportunity_id=opportunity_id,
                     attempts=attempts,
                     replays=look.replays,
-                    record=row.kept,
+                    record=row.kept if row else {"id": opportunity_id},
                 )
                 return looking.adopt(
                     look,
                     told,
                     opportunity_id=opportunity_id,
                     result={**result, "adopted": True},
-                    unmarked=row.marker != "ours",
+                    unmarked=row is None or row.marker != "ours",
                     ttl_s=self._ttl_s,
                 )

@@ -130,17 +130,17 @@ class Runner:
             state = await self._book.settle(call)
             self._reporter.parked(report, state or State.HELD, cause="unknown_instance")
             return Parked(state or State.HELD)
-        begun = await self._begin(hand, job, report)
+        begun = await self._begin(hand, job, instance, report)
         if not isinstance(begun, Go):
             return begun
         if begun.overwritten:
             job = job.without(begun.overwritten)
         return await self._attempt(hand, job, instance, begun, report)
 
-    async def _begin(self, hand: ends.Hand, job: AnyJob, report: Report) -> Go | Parked:
+    async def _begin(self, hand: ends.Hand, job: AnyJob, instance: InstanceSettings, report: Report) -> Go | Parked:
         started = time.monotonic()
         while not self._stopping.is_set():
-            answer = await self._book.begin(hand, job, horizon_ms=HORIZON_MS)
+            answer = await self._book.begin(hand, job, horizon_ms=HORIZON_MS, marker_field=instance.marker_field)
             match answer:
                 case Go():
                     report.slot_wait_ms = int((time.monotonic() - started) * 1000)

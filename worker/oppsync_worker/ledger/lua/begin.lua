@@ -2,7 +2,7 @@
 -- #include slots
 -- The one decision that prevents duplicates, taken before the first byte of a request leaves: may this claim send?
 -- ARGV: tag, id, kind, instance, lane, key, ref, opportunity_id ('' = not given), not_before, deadline, horizon_ms, ttl_s,
---       then the names of the fields that an update sets
+--       then the names of the fields that an update sets, or the name of the field that bears a create's marker ('' = none)
 -- Returns {verdict, ...}:
 --   go, attempt, opportunity_id, age_ms, replays, trying_ms, names    recorded as sending; send now. The age counts from
 --                             the enqueueing or the last replay, `trying` from the first attempt since; the named fields
@@ -43,14 +43,20 @@ if job.state == 'dead' and redis.call('HGET', job_key(id), 'cause') == 'lost' th
   redis.call('HDEL', job_key(id), 'cause', 'detail', 'message')
   redis.call('HSET', job_key(id), 'state', 'queued')
   redis.call('DEL', 'celery-task-meta-' .. id)
-  if job.record then
-    forget_letter(job)
-    redis.call('ZADD', line_of('record', job), 'NX', job.number, id)
-  end
+  -- Its letter goes when it ends: what newer updates have written meanwhile it must not overwrite.
+  if job.record then redis.call('ZADD', line_of('record', job), 'NX', job.number, id) end
   job = read(id)
 end
 if job.state == 'sending' and job.token == tag then
   -- The answer to this very call was lost on the way to the worker, which therefore has not sent.
+  if now - tonumber(redis.call('HGET', job_key(id), 'sent_at') or now) > 500 then
+    -- Sent now, it would count in a window that is over, and a doubt about it as older than it is.
+    redis.call('HINCRBY', job_key(id), 'attempts', -1)
+    free_slot(job, now)
+    stand_in_line(job, now, message)
+    let_go(tag)
+    return { 'waiting' }
+  end
   if job.record then opportunity_id = job.record:sub(4) end
   return going(job.record and overtaken(job, fields) or {})
 elseif job.state == 'sending' and not owns(job.token) and job.kind == CREATE then
@@ -67,6 +73,8 @@ end
 -- is seen for the first time here, or was held or lost unread before; a replay may have mended where it goes. An update
 -- whose owner is gone counts as queued.
 if job.state == 'sending' and job.record then unsure(job) end
+local renamed = job.record and opportunity_id == '' and ref ~= '' and (job.ref ~= ref or job.target)
+if renamed then redis.call('HDEL', job_key(id), 'target') end
 redis.call('HSET', job_key(id), 'state', 'queued', 'kind', kind, 'instance', instance, 'lane', known and job.lane or lane,
   'at', job.at or int(now))
 if own == '0' and not known then redis.call('HSET', job_key(id), 'foreign', '1') end
@@ -110,7 +118,7 @@ if not_before > now then return stop('scheduled', not_before) end
 
 local overwritten = {}
 if kind == UPDATE then
-  if job.record and opportunity_id ~= '' and job.record ~= 'id:' .. opportunity_id then
+  if job.record and (renamed or (opportunity_id ~= '' and job.record ~= 'id:' .. opportunity_id)) then
     -- It was mended to go to another record.
     forget_letter(job)
     leave(job, now)
@@ -174,5 +182,12 @@ move(job, 'sending', now)
 redis.call('HSET', job_key(id), 'token', tag, 'sent_at', int(now))
 if job.slot_at then redis.call('HDEL', job_key(id), 'slot_at') end
 redis.call('HSETNX', job_key(id), 'first_at', int(now))
-if kind == UPDATE then redis.call('ZADD', line_of('record', job), 0, id) end
+if kind == UPDATE then
+  redis.call('ZADD', line_of('record', job), 0, id)
+  -- Should nobody hear what becomes of it, it counts as written for those that may be replayed.
+  if #fields > 0 and redis.call('EXISTS', line_of('letters', job)) == 1 then
+    redis.call('HSET', job_key(id), 'writing', cjson.encode(fields))
+  end
+end
+if kind == CREATE then redis.call('HSET', job_key(id), 'marker_field', fields[1] or '') end
 return going(overwritten)

@@ -66,7 +66,7 @@ end
 local function close_inquiry(job)
   redis.call('ZREM', P .. 'probes', job.id)
   redis.call('ZREM', P .. 'looking:' .. job.instance, job.id)
-  redis.call('HDEL', job_key(job.id), 'doubt', 'inquiry', 'probe_token', 'look_at')
+  redis.call('HDEL', job_key(job.id), 'doubt', 'inquiry', 'probe_token', 'look_at', 'unheard')
 end
 
 -- Move a job from the state it is in to `to`. `message` is where the job's message is now, if not in its hash.

@@ -6,7 +6,10 @@
 local id, token, horizon, now = ARGV[1], ARGV[2], tonumber(ARGV[3]), now_ms()
 local job = read(id)
 local mine, at = unpack(redis.call('HMGET', job_key(id), 'probe_token', 'look_at'))
-if job.state ~= 'in_doubt' or mine ~= token then return { 'lost' } end
+if job.state ~= 'in_doubt' or mine ~= token then
+  if job.state ~= 'in_doubt' and job.instance ~= '' then free(job.instance, 'look:' .. id, now) end
+  return { 'lost' }
+end
 local member = 'look:' .. id
 at = tonumber(at or 0)
 
@@ -32,4 +35,6 @@ if at - now <= 2 then
   end
 end
 if at - now > 2 then return { 'soon', math.ceil(at - now) } end
+-- Until its answer is told: how often one was begun of which nothing was heard (promote).
+redis.call('HINCRBY', job_key(id), 'unheard', 1)
 return { 'go' }

@@ -28,7 +28,7 @@ if to == 'succeeded' then
     return 'taken'
   end
 end
-redis.call('HDEL', key, 'probe_token', 'look_at')
+redis.call('HDEL', key, 'probe_token', 'look_at', 'unheard')
 if a.attempt then note(id, a.attempt) end
 if a.cause then redis.call('HSET', key, 'cause', a.cause, 'detail', a.detail or '') end
 if a.version then redis.call('HSET', key, 'version', a.version) end

@@ -5,7 +5,7 @@
 -- ARGV: how many of each at most, horizon_ms, ttl_s, look-ups that this worker takes on, ms it may take for one
 -- Returns {due, granted, released, ms until there is something to do, look-ups}, each look-up being
 --   {job id, token, ms until its slot, message, ms since it was sent, ms since it was first sent, attempts, replays,
---    inquiry, instance, what is known of the marker: funnel and word in turns}
+--    inquiry, instance, what is known of the marker: funnel and word in turns, [the field that it was sent in, '' = none]}
 local most, horizon, ttl_s, takes, look_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local now = now_ms()
 
@@ -50,16 +50,23 @@ for _, id in ipairs(takes > 0 and redis.call('ZRANGE', P .. 'granted', 0, takes 
   redis.call('ZREM', P .. 'granted', id)
   local job = read(id)
   local at = tonumber(redis.call('HGET', job_key(id), 'look_at') or 0)
-  if job.state == 'in_doubt' and redis.call('ZSCORE', P .. 'probes', id) then
+  local unheard = tonumber(redis.call('HGET', job_key(id), 'unheard') or 0)
+  if job.state == 'in_doubt' and unheard >= 10 then
+    -- It may be what takes its workers down: they are not offered up to it one after the other.
+    redis.call('HSET', job_key(id), 'doubt', 'person', 'cause', 'undecided', 'detail',
+      unheard .. ' look-ups in a row were begun and never heard of again')
+    redis.call('ZREM', P .. 'probes', id)
+    free(job.instance, 'look:' .. id, now)
+  elseif job.state == 'in_doubt' and redis.call('ZSCORE', P .. 'probes', id) then
     local token = int(redis.call('INCR', P .. 'claim-seq'))
     redis.call('HSET', job_key(id), 'probe_token', token)
     redis.call('ZADD', P .. 'probes', int(now + look_ms), id)
-    local names = { 'sent_at', 'first_at', 'attempts', 'replays', 'inquiry' }
-    local sent_at, first_at, attempts, replays, inquiry = unpack(redis.call('HMGET', job_key(id), unpack(names)))
+    local names = { 'sent_at', 'first_at', 'attempts', 'replays', 'inquiry', 'marker_field' }
+    local sent_at, first_at, attempts, replays, inquiry, marker_field = unpack(redis.call('HMGET', job_key(id), unpack(names)))
     looks[#looks + 1] = { id, token, math.ceil(math.max(0, at - now)), job.message or '', int(now - tonumber(sent_at or now)),
       int(now - tonumber(first_at or sent_at or now)), attempts or '0', replays or '0',
       inquiry or '', job.instance,
-      redis.call('HGETALL', P .. 'marker:' .. job.instance) }
+      redis.call('HGETALL', P .. 'marker:' .. job.instance), marker_field or nil }
   else
     free(job.instance, 'look:' .. id, now)
   end

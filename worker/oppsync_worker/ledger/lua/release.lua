@@ -2,13 +2,15 @@
 -- #include slots
 -- Hand a claimed job back unsent, first in line of the queue that it came from. ARGV: tag.
 -- Returns 1, or 0 when the claim is no longer ours or its job is being sent.
+-- One that the sweep had given up, because this very message was nowhere, goes back too: `begin` takes it from there.
 local tag = ARGV[1]
 local id, message, queue = unpack(redis.call('HMGET', claim_key(tag), 'job', 'message', 'queue'))
 if not id then return 0 end
 local job = read(id)
 if job.state == 'sending' and job.token == tag then return 0 end
 let_go(tag)
-if state_of(job) == 'queued' then
+local state = state_of(job)
+if state == 'queued' or (state == 'dead' and job.message == '') then
   redis.call('RPUSH', queue, message)
   ring(queue)
   free_slot(job, now_ms())

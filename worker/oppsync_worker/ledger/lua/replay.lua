@@ -11,6 +11,9 @@ if job.record then
   local fields = {}
   for i = 4, #ARGV do fields[#fields + 1] = ARGV[i] end
   if #fields > 0 and #overtaken(job, fields) == #fields then return 'superseded' end
+  -- Mended it is another request: what it said before may be carried out yet, like any other update's.
+  local unsure_key = line_of('unsure', job)
+  if ARGV[2] ~= '' and redis.call('GET', unsure_key) == id then redis.call('SET', unsure_key, '', 'KEEPTTL') end
   -- Back to where it stood: before every newer update that has not been sent yet.
   redis.call('ZADD', line_of('record', job), 'NX', job.number, id)
 end

@@ -50,6 +50,9 @@ for _, tag in ipairs(silent) do
         restored = restored + 1
       end
       free_slot(job, now)
+    elseif state == 'dead' and job.message == '' then
+      -- The sweep had given it up because this very message was nowhere: now it can be replayed.
+      redis.call('HSET', job_key(id), 'message', message)
     end
   end
 end

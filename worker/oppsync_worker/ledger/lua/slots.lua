@@ -83,6 +83,10 @@ local function tally(instance, now)
   if b.requests == 0 then return 0 end
   local sent = P .. 'sent:' .. instance
   while redis.call('LLEN', sent) >= b.requests do
+    if tonumber(redis.call('LINDEX', sent, 0)) > now then
+      -- Redis' clock was set back. When they were sent is not known any more, but none was later than now.
+      for _ = 1, redis.call('LLEN', sent) do redis.call('RPUSH', sent, int(now)); redis.call('LPOP', sent) end
+    end
     local early = tonumber(redis.call('LINDEX', sent, 0)) + b.window_ms - now
     if early > 0 then return early end
     redis.call('LPOP', sent)
