@@ -11,17 +11,10 @@ import pytest
 @pytest.mark.parametrize("options", [[], ["--kill"]], ids=["plain", "kill -9 in the middle"])
 def test_the_demo_loses_and_doubles_nothing(options: list[str], tmp_path: Path) -> None:
     """Exit code 0, the verdict on the last line, and nothing left behind."""
-    done = subprocess.run(
-        [sys.executable, "-m", "oppsync_ops.demo", *options],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
+    code, said, complained = ended([sys.executable, "-m", "oppsync_ops.demo", *options], tmp_path)
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    verdict = json.loads(done.stdout.splitlines()[-1])
+    assert code == 0, said + complained
+    verdict = json.loads(said.splitlines()[-1])
     assert set(verdict) == {
         *(
             "enqueued",
@@ -38,5 +31,17 @@ def test_the_demo_loses_and_doubles_nothing(options: list[str], tmp_path: Path) 
     assert (verdict["enqueued"], verdict["succeeded"], verdict["replayed"]) == (300, 300, 3)
     assert (verdict["in_doubt"], verdict["duplicates"], verdict["lost"]) == (0, 0, 0)
     assert verdict["doubts_settled"] >= 3
-    assert "Traceback" not in done.stdout + done.stderr
+    assert "Traceback" not in said + complained
     assert not list((tmp_path / ".oppsync").glob("demo-*"))
+
+
+def ended(command: list[str], folder: Path) -> tuple[int, str, str]:
+    """Run a command to its end: exit code, standard output and error. Whoever is interrupted lets it clean up."""
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=folder, text=True, **piped) as process:
+        try:
+            said, complained = process.communicate(timeout=110)
+        except BaseException:
+            process.terminate()
+            raise
+    return process.returncode, said, complained
