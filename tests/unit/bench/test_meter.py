@@ -1,8 +1,10 @@
 """CPU time between two moments, from samples."""
 
-import os
+import subprocess
+import sys
 
 from oppsync_ops.bench.meter import PROC, Meter, Sample, cpu_between
+from stage import eventually
 
 SAMPLES = [Sample(10.0, 1.0), Sample(12.0, 2.0), Sample(14.0, 6.0)]
 
@@ -21,12 +23,13 @@ def test_cpu_outside_of_the_samples_is_unknown() -> None:
 
 
 def test_a_meter_samples_a_group_or_nothing_where_there_is_no_proc() -> None:
-    """Our own group: its CPU time grows, its memory is not nothing."""
-    meter = Meter(os.getpgid(0))
-
-    with meter:
-        while len(meter.samples) < 2 and PROC.is_dir():
-            sum(range(10_000))
+    """A busy process that leads a group: its CPU time grows, its memory is not nothing."""
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True) as busy:
+        try:
+            with Meter(busy.pid) as meter:
+                eventually(lambda: len(meter.samples) > 1 or not PROC.is_dir())
+        finally:
+            busy.kill()
 
     assert sorted(meter.samples, key=lambda sample: sample.cpu_s) == meter.samples
     assert (meter.peak_bytes > 0) == PROC.is_dir()
