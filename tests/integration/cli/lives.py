@@ -1,6 +1,7 @@
 """Jobs put into every state by the ledger's own calls, and the command run against them."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -67,7 +68,9 @@ class Lives:
         """The job is being sent."""
         run(self.client, told(job.instance))
         hand = self.hand(job)
-        assert isinstance(begin.begun(run(self.client, begin.begin(hand, job, horizon_ms=250))), begin.Go)
+        assert isinstance(
+            begin.begun(run(self.client, begin.begin(hand, job, horizon_ms=250, number=time.monotonic_ns()))), begin.Go
+        )
         return hand
 
     def attempt(self, **said: Any) -> ends.Attempt:

@@ -79,9 +79,9 @@ def test_waiting(command: Command, lives: Lives, ledger: Redis) -> None:
     taken = lives.claim()
     run(ledger, told("acme", requests=45))
     hands = [ends.Hand(claimed.tag, job.job_id, TTL_S) for job, claimed in zip((first, second), taken, strict=True)]
-    run(ledger, begin.begin(hands[0], first, horizon_ms=250))
+    run(ledger, begin.begin(hands[0], first, horizon_ms=250, number=1))
     run(ledger, ends.wait(hands[0], cool_down_ms=60_000, limit=None, attempt=lives.attempt(error="Throttled")))
-    run(ledger, begin.begin(hands[1], second, horizon_ms=250))
+    run(ledger, begin.begin(hands[1], second, horizon_ms=250, number=1))
 
     found = shown(command, second.job_id)
 
@@ -94,7 +94,7 @@ def test_held_by_an_operator(command: Command, lives: Lives, ledger: Redis) -> N
     """The command that lets it go on."""
     run(ledger, operating.hold("acme", cause="operator", note="CRM maintenance"))
     job = lives.create()
-    run(ledger, begin.begin(lives.hand(job), job, horizon_ms=250))
+    run(ledger, begin.begin(lives.hand(job), job, horizon_ms=250, number=1))
 
     found = shown(command, job.job_id)
 
@@ -114,7 +114,7 @@ def test_held_for_want_of_settings(command: Command, lives: Lives) -> None:
 def test_blocked(command: Command, lives: Lives) -> None:
     """The key that it waits for."""
     job = lives.update(opportunity_id=None, external_ref="order-7")
-    run(lives.client, begin.begin(lives.hand(job), job, horizon_ms=250))
+    run(lives.client, begin.begin(lives.hand(job), job, horizon_ms=250, number=1))
 
     found = shown(command, job.job_id)
 
@@ -202,7 +202,7 @@ def test_a_claim_that_was_never_begun_is_still_queued(command: Command, lives: L
 def test_a_job_that_waits_for_something_can_be_dropped(command: Command, lives: Lives) -> None:
     """Whatever it waits for."""
     blocked = lives.update(opportunity_id=None, external_ref="nobody")
-    begin.begun(run(lives.client, begin.begin(lives.hand(blocked), blocked, horizon_ms=250)))
+    begin.begun(run(lives.client, begin.begin(lives.hand(blocked), blocked, horizon_ms=250, number=1)))
     scheduled = lives.create(not_before="2100-01-01T00:00:00Z")
     assert lives.state(blocked.job_id) == "blocked"
 

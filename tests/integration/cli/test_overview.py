@@ -37,7 +37,7 @@ def test_a_hold_is_set_listed_and_released(command: Command, lives: Lives) -> No
     """With its note and the number of jobs that it keeps."""
     first = command("hold", "set", "acme", "--note", "CRM maintenance")
     job = lives.create()
-    run(lives.client, begin.begin(lives.hand(job), job, horizon_ms=250))
+    run(lives.client, begin.begin(lives.hand(job), job, horizon_ms=250, number=1))
     (listed,) = answer(command("hold", "list", "--json"))
     again = command("hold", "set", "acme")
     released = command("hold", "release", "acme")
@@ -119,7 +119,7 @@ def test_instances_show_live_budgets_and_no_secret(command: Command, lives: Live
     job = lives.create()
     run(ledger, told("acme", requests=30, concurrency=2))
     hand = lives.hand(job)
-    run(ledger, begin.begin(hand, job, horizon_ms=250))
+    run(ledger, begin.begin(hand, job, horizon_ms=250, number=1))
     throttled = lives.attempt(error="Throttled", status=401)
     run(ledger, ends.wait(hand, cool_down_ms=60_000, limit=20, attempt=throttled))
     run(ledger, operating.hold("acme", cause="operator", note=""))
@@ -143,7 +143,7 @@ def test_calls_in_flight_are_counted(command: Command, lives: Lives, ledger: Red
     job = lives.create()
     hand = lives.hand(job)
     run(ledger, told("acme", concurrency=2))
-    run(ledger, begin.begin(hand, job, horizon_ms=250))
+    run(ledger, begin.begin(hand, job, horizon_ms=250, number=1))
 
     assert answer(command("instances", "--json"))[0]["live"]["in_flight"] == 1
 
@@ -173,11 +173,11 @@ def test_status_counts_every_place(command: Command, lives: Lives, ledger: Redis
     lives.dead()
     lives.in_doubt()
     update = lives.update(opportunity_id=None, external_ref="order-7")
-    run(ledger, begin.begin(lives.hand(update), update, horizon_ms=250))
+    run(ledger, begin.begin(lives.hand(update), update, horizon_ms=250, number=1))
     lives.create(not_before="2999-01-01T00:00:00Z")
     held = lives.create(instance="globex")
     run(ledger, operating.hold("globex", cause="operator", note="n"))
-    run(ledger, begin.begin(lives.hand(held), held, horizon_ms=250))
+    run(ledger, begin.begin(lives.hand(held), held, horizon_ms=250, number=1))
     sending = lives.create()
     hand = lives.begin(sending)
     lives.create(lane="bulk")
@@ -208,7 +208,7 @@ def test_status_counts_those_who_wait_by_instance(command: Command, lives: Lives
     run(ledger, told("acme", requests=1))
     jobs = [lives.create(), lives.create(), lives.create()]
     for job, claimed in zip(jobs, lives.claim(), strict=True):
-        run(ledger, begin.begin(ends.Hand(claimed.tag, job.job_id, TTL_S), job, horizon_ms=250))
+        run(ledger, begin.begin(ends.Hand(claimed.tag, job.job_id, TTL_S), job, horizon_ms=250, number=1))
 
     assert answer(command("status", "--json"))["waiting"] == {"acme": 2}
 

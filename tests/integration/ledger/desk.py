@@ -1,5 +1,6 @@
 """A producer, a worker and an operator of the ledger's scripts, one step at a time."""
 
+import itertools
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -39,6 +40,7 @@ class Desk:
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
         self.jobs: dict[str, AnyJob] = {}
+        self.questions = itertools.count(1)
         self.run(told("acme"))
 
     def run(self, call: Call) -> Any:
@@ -75,7 +77,7 @@ class Desk:
     def begin(self, hand: ends.Hand, job: AnyJob) -> Answer:
         """Ask to send, and wait for a slot that is near."""
         while True:
-            answer = begun(self.run(begin(hand, job, horizon_ms=250)))
+            answer = begun(self.run(begin(hand, job, horizon_ms=250, number=next(self.questions))))
             if not isinstance(answer, Soon):
                 return answer
             time.sleep(answer.delay_ms / 1000)

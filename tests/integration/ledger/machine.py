@@ -5,6 +5,7 @@ turns at random. Time is moved by hand (leases, due times and cool-downs are rew
 not depend on how fast the machine is.
 """
 
+import itertools
 import time
 from collections import defaultdict
 from typing import Any, cast
@@ -22,7 +23,7 @@ from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.states import Cause
 from oppsync_worker.contract.wire import encode, read_message
 from oppsync_worker.ledger import claims, ends, enqueuing, looking, operating, sweeping
-from oppsync_worker.ledger.begin import Go, Soon, begin, begun
+from oppsync_worker.ledger.begin import Go, Parked, Soon, Stale, begin, begun
 from oppsync_worker.ledger.promoting import Look, promoted
 from oppsync_worker.ledger.scripts import Call, run
 from stage import claiming, time_passes, told
@@ -45,6 +46,8 @@ class Lives(RuleBasedStateMachine):
         self.known: dict[str, AnyJob] = {}
         self.raw: dict[str, str] = {}
         self.copied: set[str] = set()
+        self.questions = itertools.count(1)
+        self.asked: list[Call] = []
         self.claims: list[Claim] = []
         self.looks: list[Look] = []
         self.looked_for: set[str] = set()
@@ -133,19 +136,28 @@ class Lives(RuleBasedStateMachine):
         if claim is None:
             return
         time.sleep(max(0.0, claim.due - time.monotonic()))
-        call = begin(claim.hand, claim.job, horizon_ms=HORIZON_MS)
+        call = begin(claim.hand, claim.job, horizon_ms=HORIZON_MS, number=next(self.questions))
         answer = begun(self.run(call))
+        self.asked.append(call)
         if isinstance(answer, Soon):
             assert answer.delay_ms <= HORIZON_MS
             claim.due = time.monotonic() + answer.delay_ms / 1000
         elif isinstance(answer, Go):
             if again:
-                repeated = begun(self.run(call))
+                anew = begin(claim.hand, claim.job, horizon_ms=HORIZON_MS, number=next(self.questions))
+                repeated = begun(self.run(anew))
                 assert isinstance(repeated, Go)
                 assert (repeated.attempt, repeated.overwritten) == (answer.attempt, answer.overwritten)
             self.goes(claim, answer)
         else:
             self.claims.remove(claim)
+
+    @rule(which=ANY)
+    def question_arrives_late(self, which: int) -> None:
+        """A link that stood still delivers one once more, long after it was answered: nobody hears what it says."""
+        if self.asked:
+            late = begun(self.run(self.asked[which % len(self.asked)]))
+            assert late in (Stale(), Parked(State.UNKNOWN, "lost"))
 
     def goes(self, claim: Claim, go: Go) -> None:
         """A request leaves."""

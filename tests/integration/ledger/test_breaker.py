@@ -181,7 +181,7 @@ def test_of_those_who_have_slots_already_only_one_tries(desk: Desk) -> None:
     desk.send_next()
     taken = desk.claim()
     for hand, job in taken:
-        assert isinstance(begun(desk.run(begin(hand, job, horizon_ms=250))), Soon)
+        assert isinstance(begun(desk.run(begin(hand, job, horizon_ms=250, number=1))), Soon)
     desk.client.hset(keys.budget("acme"), mapping={"trips": 1, "open_until": 1})
 
     answers = [desk.begin(*one) for one in taken]

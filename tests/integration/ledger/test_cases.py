@@ -1,5 +1,6 @@
 """Interleavings that once went wrong, step by step."""
 
+import time
 from typing import Any
 
 import pytest
@@ -46,7 +47,7 @@ def claim(ledger: redis.Redis, job: AnyJob, *, lease_ms: int = 60_000) -> ends.H
 
 def ask(ledger: redis.Redis, hand: ends.Hand, job: AnyJob) -> begin.Answer:
     """May it be sent?"""
-    return begin.begun(run(ledger, begin.begin(hand, job, horizon_ms=250)))
+    return begin.begun(run(ledger, begin.begin(hand, job, horizon_ms=250, number=time.monotonic_ns())))
 
 
 def state(ledger: redis.Redis, job: AnyJob) -> str:

@@ -8,7 +8,7 @@ from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.states import Cause, State
 from oppsync_worker.contract.wire import encode
 from oppsync_worker.ledger import claims, ends, keys, operating, sweeping
-from oppsync_worker.ledger.begin import Go, Parked, begin
+from oppsync_worker.ledger.begin import Go, Parked, Stale, begin, begun
 from stage import told
 
 
@@ -58,6 +58,24 @@ class TestALeaveWhoseAnswerWasLost:
         assert float(desk.field(job, "sent_at")) >= (desk.now_s() - 10) * 1000
         assert desk.client.llen(f"{keys.PREFIX}sent:acme") == 2
 
+    @pytest.mark.parametrize("long_ago_ms", [0, 50_000])
+    def test_a_question_that_is_delivered_late_moves_nothing(self, desk: Desk, long_ago_ms: int) -> None:
+        """A link stood still with it, and the same one was answered over another: its job is on its way by then."""
+        job = deal()
+        desk.enqueue(job)
+        hand, _ = desk.one()
+        question = begin(hand, job, horizon_ms=250, number=next(desk.questions))
+        assert isinstance(begun(desk.run(question)), Go)
+        desk.client.hincrby(keys.job(job.job_id), "sent_at", -long_ago_ms)
+
+        late = begun(desk.run(question))
+
+        assert late == Stale()
+        assert desk.state(job) == State.SENDING
+        assert desk.claim() == []
+        desk.succeed(hand, job)
+        assert desk.state(job) == State.SUCCEEDED
+
 
 def test_a_clock_that_was_set_back_stops_no_instance(desk: Desk) -> None:
     """Requests of the future are none: the window is waited for at most, and never a request too many sent."""
@@ -68,7 +86,7 @@ def test_a_clock_that_was_set_back_stops_no_instance(desk: Desk) -> None:
     job = deal()
     desk.enqueue(job)
 
-    desk.run(begin(*desk.one(), horizon_ms=250))
+    desk.run(begin(*desk.one(), horizon_ms=250, number=1))
 
     assert desk.state(job) == "waiting"
     assert float(desk.client.hget(f"{keys.PREFIX}budget:acme", "next") or 0) < (desk.now_s() + 61) * 1000

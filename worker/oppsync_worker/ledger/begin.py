@@ -43,12 +43,19 @@ class Parked:
     why: str
 
 
-Answer = Go | Soon | Parked
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """This very question, or a later one, has been answered before. Who did not hear the answer asks anew."""
 
 
-def begin(hand: Hand, job: AnyJob, *, horizon_ms: int, marker_field: str | None = None) -> Call:
+Answer = Go | Soon | Parked | Stale
+
+
+def begin(hand: Hand, job: AnyJob, *, horizon_ms: int, number: int, marker_field: str | None = None) -> Call:
     """May this claim send this job? A slot at most `horizon_ms` ahead is taken on the way.
 
+    `number` is higher than that of every question before it about the same claim: one that a link delivers late changes
+    nothing.
     `marker_field` is what a create bears its marker in: whoever looks for its record must look there, whatever the
     instance's settings say by then.
     """
@@ -67,6 +74,7 @@ def begin(hand: Hand, job: AnyJob, *, horizon_ms: int, marker_field: str | None 
             milliseconds(job.deadline),
             horizon_ms,
             hand.ttl_s,
+            number,
             *(job.written() if job.kind is Kind.UPDATE else (marker_field or "",)),
         ),
     )
@@ -82,6 +90,8 @@ def begun(answer: Any) -> Answer:
         return Go(int(answer[1]), int(known) if known else None, age_ms, replays, trying_ms, names)
     if verdict == "soon":
         return Soon(int(answer[1]))
+    if verdict == "stale":
+        return Stale()
     # Nothing to send: what becomes of the message, and the word that says why.
     parked = {
         "settled": (State(answer[1].decode()) if verdict == "settled" else State.UNKNOWN, "copy"),

@@ -5,6 +5,7 @@ script finds a stale claim and changes nothing that it should not.
 """
 
 import asyncio
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -49,21 +50,25 @@ class Book:
         self._patience_s = patience_s
         self._asked: list[tuple[Call, asyncio.Future[Any]]] = []
         self._flushing: asyncio.Task[None] | None = None
+        self._questions = itertools.count(1)
         self.heard = 0
         """Round trips that came to an end, errors too: who asks in vain again and again is waiting, not hanging."""
 
     async def begin(
         self, hand: ends.Hand, job: AnyJob, *, horizon_ms: int, marker_field: str | None
-    ) -> beginning.Answer:
+    ) -> beginning.Go | beginning.Soon | beginning.Parked:
         """May this claim send this job now?
 
         Raises:
             LedgerUnavailable: Redis did not answer in time; nothing was sent, and nothing may be.
         """
-        call = beginning.begin(hand, job, horizon_ms=horizon_ms, marker_field=marker_field)
-        answer, asked_at = await self._surely(call, self._patience_s)
-        begun = beginning.begun(answer)
-        return replace(begun, asked_at=asked_at) if isinstance(begun, beginning.Go) else begun
+        while True:
+            number = next(self._questions)
+            call = beginning.begin(hand, job, horizon_ms=horizon_ms, number=number, marker_field=marker_field)
+            answer, asked_at = await self._surely(call, self._patience_s)
+            begun = beginning.begun(answer)
+            if not isinstance(begun, beginning.Stale):
+                return replace(begun, asked_at=asked_at) if isinstance(begun, beginning.Go) else begun
 
     async def settle(self, call: Call) -> State | None:
         """Write an end of an attempt; None when the claim was stale and nothing changed.

@@ -2,7 +2,8 @@
 -- #include slots
 -- The one decision that prevents duplicates, taken before the first byte of a request leaves: may this claim send?
 -- ARGV: tag, id, kind, instance, lane, key, ref, opportunity_id ('' = not given), not_before, deadline, horizon_ms, ttl_s,
---       then the names of the fields that an update sets, or the name of the field that bears a create's marker ('' = none)
+--       number of the question (each new one about a claim has a higher one), then the names of the fields that an
+--       update sets, or the name of the field that bears a create's marker ('' = none)
 -- Returns {verdict, ...}:
 --   go, attempt, opportunity_id, age_ms, replays, trying_ms, names    recorded as sending; send now. The age counts from
 --                             the enqueueing or the last replay, `trying` from the first attempt since; the named fields
@@ -12,13 +13,18 @@
 --   superseded                a replayed update of which every field was written since; discarded
 --   settled, state            a copy of a job that is elsewhere already; dropped
 --   twin, job id              another job stands under the same idempotency key; this one is discarded
+--   stale                     this question, or a later one, was answered before: nothing was changed
 --   lost                      the claim is no longer ours
 local tag, id, kind, instance, lane = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local key, ref, opportunity_id = ARGV[6], ARGV[7], ARGV[8]
 local not_before, deadline, horizon, ttl_s = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12]
 local now = now_ms()
-local message, own = unpack(redis.call('HMGET', claim_key(tag), 'message', 'own'))
+local message, own, heard = unpack(redis.call('HMGET', claim_key(tag), 'message', 'own', 'question'))
 if not message then return { 'lost' } end
+-- A link that stood still may deliver a question long after the same one, or the next, was answered: by then the job may
+-- be on its way, and must not be moved from under it.
+if heard and tonumber(ARGV[13]) <= tonumber(heard) then return { 'stale' } end
+redis.call('HSET', claim_key(tag), 'question', ARGV[13])
 
 local job = read(id)
 local known = job.state and job.kind and job.kind ~= '' and job.instance ~= ''
@@ -36,7 +42,7 @@ local function going(drop)
     now - tonumber(first_at or now), drop }
 end
 local fields = {}
-for i = 13, #ARGV do fields[#fields + 1] = ARGV[i] end
+for i = 14, #ARGV do fields[#fields + 1] = ARGV[i] end
 if job.state == 'dead' and redis.call('HGET', job_key(id), 'cause') == 'lost' then
   -- The sweep had given it up because this very message was nowhere.
   redis.call('ZREM', P .. 'dead', id)
@@ -48,7 +54,7 @@ if job.state == 'dead' and redis.call('HGET', job_key(id), 'cause') == 'lost' th
   job = read(id)
 end
 if job.state == 'sending' and job.token == tag then
-  -- The answer to this very call was lost on the way to the worker, which therefore has not sent.
+  -- An earlier question was answered, and its answer lost: the worker asks anew, and has therefore not sent.
   if now - tonumber(redis.call('HGET', job_key(id), 'sent_at') or now) > 500 then
     -- Sent now, it would count in a window that is over, and a doubt about it as older than it is.
     redis.call('HINCRBY', job_key(id), 'attempts', -1)
