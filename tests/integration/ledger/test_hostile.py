@@ -8,7 +8,7 @@ from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.states import Cause, State
 from oppsync_worker.contract.wire import encode
 from oppsync_worker.ledger import claims, ends, keys, operating, sweeping
-from oppsync_worker.ledger.begin import Go, Parked, Stale, begin, begun
+from oppsync_worker.ledger.begin import Go, Parked, Stale, begin, begun, left_late
 from stage import told
 
 
@@ -75,6 +75,24 @@ class TestALeaveWhoseAnswerWasLost:
         assert desk.claim() == []
         desk.succeed(hand, job)
         assert desk.state(job) == State.SUCCEEDED
+
+
+def test_a_request_that_left_late_is_counted_when_it_left(desk: Desk) -> None:
+    """The CRM's window begins when it comes: the next one but the budget must not be early for it."""
+    desk.run(told("acme", requests=2, window_ms=60_000))
+    desk.enqueue(deal(), deal())
+    _, _, go = desk.send_next()
+    desk.client.hset(f"{keys.PREFIX}budget:acme", "next", 0)
+    desk.line_moves()
+    _, _, second = desk.send_next()
+    sent = f"{keys.PREFIX}sent:acme"
+    assert desk.client.lrange(sent, 0, -1) == [b"%d" % go.counted_at, b"%d" % second.counted_at]
+
+    moved = desk.run(left_late("acme", counted_at=go.counted_at, late_ms=700))
+
+    assert moved == 1
+    assert desk.client.lrange(sent, 0, -1) == [b"%d" % (go.counted_at + 700), b"%d" % second.counted_at]
+    assert desk.run(left_late("acme", counted_at=1, late_ms=700)) == 0, "one that nobody remembers"
 
 
 def test_a_clock_that_was_set_back_stops_no_instance(desk: Desk) -> None:

@@ -56,6 +56,7 @@ class FakeBook:
     answers: list[bytes] = field(default_factory=list)
     taken: tuple[int, ...] = ()
     told: list[dict[str, Any]] = field(default_factory=list)
+    late: list[tuple[int, float]] = field(default_factory=list)
     away: bool = False
 
     async def surely(self, call: Call) -> Any:
@@ -70,6 +71,9 @@ class FakeBook:
             return self.answers.pop(0)
         # As the ledger does: whoever has it has it.
         return b"taken" if to == "succeeded" and pairs[1] in self.taken else str(to).encode()
+
+    async def left_late(self, _: str, *, counted_at: int, late_s: float) -> None:
+        self.late.append((counted_at, late_s))
 
     async def owners(self, _: str, ids: list[int]) -> dict[int, str]:
         return {one: self.owned[one] for one in ids if one in self.owned}
@@ -181,6 +185,17 @@ async def test_nothing_is_asked_without_leave(leave: bytes) -> None:
     await done(book, lists)
 
     assert (lists.asked, book.told) == ([], [])
+
+
+async def test_how_late_a_look_up_left_is_told() -> None:
+    """It counts in the budget's window like any request."""
+    book = FakeBook()
+
+    await done(book, FakeLists())
+
+    ((counted_at, late_s),) = book.late
+    assert counted_at == 1
+    assert 0 <= late_s < 60
 
 
 async def test_a_slot_ahead_is_waited_for() -> None:

@@ -35,6 +35,7 @@ class FakeBook:
     answers: list[Answer | Exception] = field(default_factory=lambda: [Go(1, None, 0, 0)])
     settled: list[dict[str, Any]] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
+    late: list[tuple[int, float]] = field(default_factory=list)
     away: bool = False
 
     async def begin(self, *_: object, **__: object) -> Answer:
@@ -52,6 +53,9 @@ class FakeBook:
 
     async def release(self, tag: str) -> None:
         self.released.append(tag)
+
+    async def left_late(self, _: str, *, counted_at: int, late_s: float) -> None:
+        self.late.append((counted_at, late_s))
 
 
 @dataclass
@@ -270,3 +274,14 @@ async def test_what_became_of_the_marker_is_told(landed: bool | None, told: str 
     assert (settled.get("marker"), settled.get("funnel")) == (told, 7 if told else None)
     assert ("unmarked" in settled) == (landed is not True)
     assert ("marker_lost" in reporter.told) == (landed is False)
+
+
+async def test_how_late_a_request_left_is_told() -> None:
+    """Counted from the asking: Redis' answer may have been slow, or this process."""
+    book = FakeBook([Go(1, None, 0, 0, asked_at=time.monotonic() - 2, counted_at=5)])
+
+    await runner(book, FakeCrm()).deliver(delivery(CREATE))
+
+    ((counted_at, late_s),) = book.late
+    assert counted_at == 5
+    assert 2 <= late_s < 60

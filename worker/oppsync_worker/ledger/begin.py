@@ -26,6 +26,8 @@ class Go:
     """Fields of a replayed update (see `Job.written`) that newer updates have written since: not to be sent."""
     asked_at: float = math.inf
     """When this process asked, on its monotonic clock."""
+    counted_at: int = 0
+    """When it was counted, on Redis' clock, in ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,11 @@ def begin(hand: Hand, job: AnyJob, *, horizon_ms: int, number: int, marker_field
     )
 
 
+def left_late(instance: str, *, counted_at: int, late_ms: int) -> Call:
+    """A request left so much later than it was counted: from then on its window is as much longer."""
+    return Call("late", (instance, counted_at, late_ms))
+
+
 def begun(answer: Any) -> Answer:
     """Read the answer to `begin`."""
     verdict = answer[0].decode()
@@ -87,7 +94,9 @@ def begun(answer: Any) -> Answer:
         known = answer[2].decode()
         age_ms, replays, trying_ms = (int(figure) for figure in answer[3:6])
         names = tuple(name.decode() for name in answer[6])
-        return Go(int(answer[1]), int(known) if known else None, age_ms, replays, trying_ms, names)
+        return Go(
+            int(answer[1]), int(known) if known else None, age_ms, replays, trying_ms, names, counted_at=int(answer[7])
+        )
     if verdict == "soon":
         return Soon(int(answer[1]))
     if verdict == "stale":

@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -28,6 +29,9 @@ MOST_PAUSE_S: Final = 2.0
 
 END_PATIENCE_S: Final = 3_600.0
 """How long an end is kept in memory while Redis is away: what became of an attempt is known nowhere else."""
+
+LATE_S: Final = 0.05
+"""How late a request may leave without being counted anew: far below the margin of 1 % of any window in use."""
 
 BATCH: Final = 50
 """Scripts per round trip: together they hold Redis up for a few milliseconds at most."""
@@ -69,6 +73,16 @@ class Book:
             begun = beginning.begun(answer)
             if not isinstance(begun, beginning.Stale):
                 return replace(begun, asked_at=asked_at) if isinstance(begun, beginning.Go) else begun
+
+    async def left_late(self, instance: str, *, counted_at: int, late_s: float) -> None:
+        """A request was told to go, and left only `late_s` after that was asked for: Redis or this process was slow.
+
+        The CRM counts it when it comes; with its time as counted here, the window would seem over too early. Where that
+        is no news, or Redis does not take it, the margin of the pace has to do.
+        """
+        if late_s >= LATE_S:
+            with suppress(LedgerUnavailable):
+                await self.surely(beginning.left_late(instance, counted_at=counted_at, late_ms=int(late_s * 1000)))
 
     async def settle(self, call: Call) -> State | None:
         """Write an end of an attempt; None when the claim was stale and nothing changed.

@@ -1,7 +1,8 @@
 """Looking into a doubt: leave for one look-up, and what it has brought (`lua/look.lua`, `lua/looked.lua`)."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from oppsync_worker.contract.states import Cause, State
@@ -13,7 +14,11 @@ from oppsync_worker.version import release
 
 @dataclass(frozen=True, slots=True)
 class LookNow:
-    """Counted as a request: send it now."""
+    """Counted as a request, at `counted_at` on Redis' clock (ms): send it now."""
+
+    counted_at: int = field(default=0, compare=False)
+    asked_at: float = field(default=math.inf, compare=False)
+    """When this process asked, on its monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ def leave(answer: Any) -> Leave:
     """Read the answer to `may_look`."""
     match answer[0]:
         case b"go":
-            return LookNow()
+            return LookNow(int(answer[1]))
         case b"soon":
             return LookSoon(int(answer[1]))
     return LookNever()

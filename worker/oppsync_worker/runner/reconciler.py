@@ -124,20 +124,24 @@ class Reconciler:
             # The settings may have changed since: a marker that was not sent cannot be missed.
             instance = instance.model_copy(update={"marker_field": look.marker_field or None})
         case = Case(look, job, instance, taken_on)
-        if await self._may_look(case):
+        leave = await self._may_look(case)
+        if leave:
+            left_at = time.monotonic()
             await self._ask(case)
+            await self._book.left_late(instance.name, counted_at=leave.counted_at, late_s=left_at - leave.asked_at)
 
-    async def _may_look(self, case: Case) -> bool:
+    async def _may_look(self, case: Case) -> LookNow | None:
         await asyncio.sleep(max(0.0, case.look.slot_ms / 1000 - case.waited_s))
         while True:
+            asked_at = time.monotonic()
             leave = looking.leave(await self._book.surely(looking.may_look(case.look, horizon_ms=HORIZON_MS)))
             match leave:
                 case LookNow():
-                    return True
+                    return replace(leave, asked_at=asked_at)
                 case LookSoon(delay_ms):
                     await asyncio.sleep(delay_ms / 1000)
                 case _:
-                    return False
+                    return None
 
     async def _ask(self, case: Case) -> None:
         inquiry = Inquiry.from_json(case.look.inquiry)

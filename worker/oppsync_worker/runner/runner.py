@@ -135,7 +135,10 @@ class Runner:
             return begun
         if begun.overwritten:
             job = job.without(begun.overwritten)
-        return await self._attempt(hand, job, instance, begun, report)
+        left_at = time.monotonic()
+        end = await self._attempt(hand, job, instance, begun, report)
+        await self._book.left_late(job.instance, counted_at=begun.counted_at, late_s=left_at - begun.asked_at)
+        return end
 
     async def _begin(self, hand: ends.Hand, job: AnyJob, instance: InstanceSettings, report: Report) -> Go | Parked:
         started = time.monotonic()

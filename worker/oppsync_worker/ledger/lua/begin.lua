@@ -5,9 +5,10 @@
 --       number of the question (each new one about a claim has a higher one), then the names of the fields that an
 --       update sets, or the name of the field that bears a create's marker ('' = none)
 -- Returns {verdict, ...}:
---   go, attempt, opportunity_id, age_ms, replays, trying_ms, names    recorded as sending; send now. The age counts from
---                             the enqueueing or the last replay, `trying` from the first attempt since; the named fields
---                             of a replayed update have been written by a newer one since, and must not be sent
+--   go, attempt, opportunity_id, age_ms, replays, trying_ms, names, now    recorded as sending; send now. The age counts
+--                             from the enqueueing or the last replay, `trying` from the first attempt since; the named
+--                             fields of a replayed update have been written by a newer one since, and must not be sent;
+--                             `now` is when the request is counted
 --   soon, ms                  a slot is reserved that many ms ahead; come back then
 --   waiting | scheduled | held | blocked | in_doubt | expired     moved there; nothing to send
 --   superseded                a replayed update of which every field was written since; discarded
@@ -39,7 +40,7 @@ local function going(drop)
   local names = { 'attempts', 'replays', 'replayed_at', 'first_at' }
   local attempts, replays, replayed_at, first_at = unpack(redis.call('HMGET', job_key(id), unpack(names)))
   return { 'go', tonumber(attempts), opportunity_id, now - tonumber(replayed_at or job.at), tonumber(replays or 0),
-    now - tonumber(first_at or now), drop }
+    now - tonumber(first_at or now), drop, int(now) }
 end
 local fields = {}
 for i = 14, #ARGV do fields[#fields + 1] = ARGV[i] end
