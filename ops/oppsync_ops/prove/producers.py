@@ -69,6 +69,11 @@ class Producers:
         for thread in self._threads:
             thread.start()
 
+    def so_far(self) -> list[str]:
+        """The jobs that were handed over by now; there may be more at any moment."""
+        with self._counting:
+            return list(self.handed.jobs)
+
     def stop(self) -> None:
         """Give up what could not be handed over.
 

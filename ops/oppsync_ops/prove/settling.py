@@ -32,7 +32,7 @@ def settle(stage: Stage, contender: Contender, producers: Producers, told: Told)
     last, moved = None, began
     with stage.redis.client() as client:
         while True:
-            seen |= contender.seen(client, [job for job in producers.handed.jobs if not _ended(seen.get(job))])
+            seen |= contender.seen(client, [job for job in producers.so_far() if not _ended(seen.get(job))])
             ended = sum(_ended(one) for one in seen.values())
             told(ended, len(stage.plan.jobs))
             now = time.monotonic()
