@@ -5,7 +5,7 @@ from typing import Any
 
 from oppsync_ops.prove.contender import Contender
 from oppsync_ops.prove.evidence import Applied, Evidence, Record, Request, Seen
-from oppsync_ops.prove.planned import Fate, job_of, versions_in
+from oppsync_ops.prove.planned import Fate, job_of, record_in, shown_in, versions_in
 from oppsync_ops.prove.producers import Handed
 from oppsync_ops.prove.stage import Stage
 from oppsync_ops.witness import Witness
@@ -33,6 +33,7 @@ def collect(
         strangers=strangers,
         exits=exits,
         needs_met=stage.plan.options.needs_met,
+        withheld=tuple(job for job in stage.plan.jobs if job.job_id not in handed.jobs),
     )
 
 
@@ -46,10 +47,14 @@ def requests(crm: Witness) -> Iterator[Request]:
 
 
 def _record(row: Mapping[str, Any]) -> Record:
+    made_by = job_of(row["marker"])
     return Record(
         instance=row["instance"],
         opportunity_id=row["id"],
-        made_by=job_of(row["marker"]),
-        versions=versions_in(row),
-        updates=tuple(Applied(one["at"], versions_in(one["changes"])) for one in row["updates"]),
+        made_by=made_by,
+        versions=shown_in(row, made_by),
+        updates=tuple(
+            Applied(one["at"], versions_in(one["changes"]), meant_for=record_in(one["changes"]))
+            for one in row["updates"]
+        ),
     )
