@@ -13,6 +13,7 @@
 | stuck | a job that is at no end, though nothing moves any more |
 | buried without need | a dead letter of a job that should have succeeded |
 | not buried | a job that should be a dead letter, and is none |
+| never handed over | a job that no producer could hand over, although its create has succeeded |
 | poison | a queue element without a dead letter, or a dead letter of nobody's |
 | worker exits | a worker that ended, or would not end, unasked |
 """
@@ -169,6 +170,13 @@ def poison(evidence: Evidence) -> Iterator[Breach]:
         yield Breach(name, "is a dead letter that nobody sent")
 
 
+def never_handed_over(evidence: Evidence) -> Iterator[Breach]:
+    """What was not tried proves nothing. Updates wait for their create's id: one that has none is told of by itself."""
+    for job in evidence.withheld:
+        if job.creates or _state(evidence, job.first_id) is State.SUCCEEDED:
+            yield Breach(job.job_id, "was planned, and never handed over")
+
+
 def exits(evidence: Evidence) -> Iterator[Breach]:
     """A worker survives everything but a SIGKILL."""
     for says in evidence.exits:
@@ -187,6 +195,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "stuck": stuck,
     "buried without need": buried_without_need,
     "not buried": not_buried,
+    "never handed over": never_handed_over,
     "poison": poison,
     "worker exits": exits,
 }

@@ -1,20 +1,28 @@
 """Gathering the evidence, when everything has settled: the CRM's records and journal, and what the set-up knows."""
 
+import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
+from oppsync_ops.processes import ProcessEnded
 from oppsync_ops.prove.contender import Contender
 from oppsync_ops.prove.evidence import Applied, Evidence, Record, Request, Seen
-from oppsync_ops.prove.planned import Fate, job_of, versions_in
+from oppsync_ops.prove.planned import Fate, job_of, record_in, shown_in, versions_in
 from oppsync_ops.prove.producers import Handed
 from oppsync_ops.prove.stage import Stage
 from oppsync_ops.witness import Witness
+
+LOOK_EVERY_S: Final = 0.2
 
 
 def collect(
     stage: Stage, contender: Contender, handed: Handed, seen: Mapping[str, Seen], exits: tuple[str, ...]
 ) -> Evidence:
-    """Ask the witness, and the dead letters."""
+    """Ask the witness, and the dead letters.
+
+    Raises:
+        ProcessEnded: the witness does not remember every request, so nothing may be concluded.
+    """
     with stage.redis.client() as client:
         buried = contender.buried(client, handed.poison)
     poison = tuple(one.name for one in handed.poison)
@@ -25,7 +33,7 @@ def collect(
         jobs=dict(handed.jobs),
         seen=seen,
         records=tuple(_record(row) for row in stage.crm.records()),
-        requests=tuple(requests(stage.crm)),
+        requests=whole_journal(stage.crm, patience_s=stage.plan.form.too_slow_s),
         budgets=stage.plan.budgets,
         messages=tuple(filter(None, (job_of(row["marker"]) for row in stage.crm.journal("automation")))),
         poison=poison,
@@ -33,7 +41,24 @@ def collect(
         strangers=strangers,
         exits=exits,
         needs_met=stage.plan.options.needs_met,
+        withheld=tuple(job for job in stage.plan.jobs if job.job_id not in handed.jobs),
     )
+
+
+def whole_journal(crm: Witness, *, patience_s: float) -> tuple[Request, ...]:
+    """Every request that has arrived. A row is written when its call is over, and old rows go when there are too many.
+
+    Raises:
+        ProcessEnded: after so many seconds rows are missing still.
+    """
+    deadline = time.monotonic() + patience_s
+    while True:
+        received, found = crm.received(), tuple(requests(crm))
+        if len(found) >= received:
+            return found
+        if time.monotonic() >= deadline:
+            raise ProcessEnded(f"the CRM has received {received} requests, and its journal tells of {len(found)}")
+        time.sleep(LOOK_EVERY_S)
 
 
 def requests(crm: Witness) -> Iterator[Request]:
@@ -46,10 +71,14 @@ def requests(crm: Witness) -> Iterator[Request]:
 
 
 def _record(row: Mapping[str, Any]) -> Record:
+    made_by = job_of(row["marker"])
     return Record(
         instance=row["instance"],
         opportunity_id=row["id"],
-        made_by=job_of(row["marker"]),
-        versions=versions_in(row),
-        updates=tuple(Applied(one["at"], versions_in(one["changes"])) for one in row["updates"]),
+        made_by=made_by,
+        versions=shown_in(row, made_by),
+        updates=tuple(
+            Applied(one["at"], versions_in(one["changes"]), meant_for=record_in(one["changes"]))
+            for one in row["updates"]
+        ),
     )

@@ -25,6 +25,8 @@ class Applied:
 
     at: float
     versions: Mapping[str, int]
+    meant_for: str | None = None
+    """The record of the plan that its title is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +75,5 @@ class Evidence:
     """Workers that ended, or would not end, against the driver's will."""
     needs_met: bool = True
     """Whether a doubt that nobody settled is a breach."""
+    withheld: tuple[PlannedJob, ...] = ()
+    """The jobs that were not handed over."""

@@ -80,6 +80,7 @@ class Fleet:
         slot = self._slots[worker]
         with slot.lock:
             if slot.child:
+                self._ended_by_itself(slot.child)
                 self._stage.processes.kill(slot.child)
                 slot.child = None
 
@@ -145,14 +146,19 @@ class Fleet:
         child = slot.child
         if child is None:
             return
-        code = child.process.poll()
-        if code is None:
+        if not self._ended_by_itself(child):
             self._weigh(child.process.pid)
             return
-        self.exits.append(f"{child.name} ended by itself with {code}: {_words(child)}")
         self._stage.processes.kill(child)
         slot.child = None
         self.start(slot.number)
+
+    def _ended_by_itself(self, child: Child) -> bool:
+        """Noted by whoever comes first: a kill must not cover up an end that nobody asked for."""
+        code = child.process.poll()
+        if code is not None:
+            self.exits.append(f"{child.name} ended by itself with {code}: {_words(child)}")
+        return code is not None
 
     def _weigh(self, pid: int) -> None:
         life = next((one for one in reversed(self.lives) if one.pid == pid), None)

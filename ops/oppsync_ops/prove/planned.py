@@ -21,6 +21,8 @@ NO_USER_ID: Final = 999
 be settled: of such a column there is no list to look into."""
 
 TITLE, VALUE, FIELD = "title", "value", "field"
+ASTRAY: Final = -1
+"""Stands for the version where a part of a record shows nothing that was written to it."""
 MOST_VERSIONS: Final = 99
 """Versions of one record: they are its amount's cents."""
 
@@ -81,6 +83,11 @@ class PlannedJob:
         return f"{self.record}-v{self.version}"
 
     @property
+    def first_id(self) -> str:
+        """The id of its record's create."""
+        return f"{self.record}-v0"
+
+    @property
     def creates(self) -> bool:
         """Whether it is a create."""
         return self.by is By.CREATE
@@ -123,7 +130,8 @@ def versions_in(document: Mapping[str, Any]) -> dict[str, int]:
         mark = _MARK.search(str(title))
         found[TITLE] = int(mark[3]) if mark else None
     if (value := document.get("value")) is not None:
-        found[VALUE] = _cents(value)
+        amount = _cents(value)
+        found[VALUE] = None if amount is None else amount % 100
     fields = document.get("fields")
     if isinstance(fields, Mapping) and CUSTOM_FIELD in fields:
         text = str(fields[CUSTOM_FIELD])
@@ -131,8 +139,25 @@ def versions_in(document: Mapping[str, Any]) -> dict[str, int]:
     return {name: version for name, version in found.items() if version is not None}
 
 
+def record_in(document: Mapping[str, Any]) -> str | None:
+    """Which record of the plan a title is about, in words."""
+    mark = _MARK.search(str(document.get("title")))
+    return f"{mark[1]}-r{mark[2]}" if mark else None
+
+
+def shown_in(document: Mapping[str, Any], made_by: str | None) -> dict[str, int]:
+    """Which version each part of a whole record shows: every create writes them all, so each shows one, or `ASTRAY`."""
+    found = {TITLE: ASTRAY, VALUE: ASTRAY, FIELD: ASTRAY} | versions_in(document)
+    owner = _JOB.fullmatch(made_by or "")
+    if owner and record_in(document) != f"{owner[1]}-r{owner[2]}":
+        found[TITLE] = ASTRAY
+    if owner and (_cents(document.get("value")) or 0) // 100 != int(owner[2]):
+        found[VALUE] = ASTRAY
+    return found
+
+
 def _cents(value: object) -> int | None:
     try:
-        return int((Decimal(str(value)) * 100).to_integral_value()) % 100
+        return int((Decimal(str(value)) * 100).to_integral_value())
     except (ArithmeticError, ValueError):
         return None

@@ -58,7 +58,9 @@ def _writes(form: Form) -> Iterator[Rule]:
         {"action": "drop_after_commit", "p": LOST / 2, "lag_s": form.lag_s, **write},
     )
     yield Rule("create committed late, 504", {**late, "p": 0.01, **create})
-    yield Rule("create committed late, silence", {**late, "answer": "silence", "hang_s": 60, "p": 0.005, **create})
+    yield Rule(
+        "create committed late, silence", {**late, "answer": "silence", "hang_s": form.too_slow_s, "p": 0.005, **create}
+    )
     yield Rule("update committed late, 504", {**late, "p": 0.01, **update})
     yield Rule("dropped before commit", {"action": "drop_before_commit", "p": 0.01, **write})
     yield Rule("reset after commit", {"action": "drop_after_commit", "how": "rst", "p": 0.005, **write})

@@ -34,6 +34,10 @@ def telling(plan: Plan) -> dict[str, str]:
             else "operator"
         ),
         "order.settle_seconds": f"{form.order_settle_s:g} (default 60)",
+        "the CRM's lateness": (
+            f"commits up to {max(form.late_s, form.too_slow_s):g} s after the request, new records missing from lists"
+            f" for {form.lag_s:g} s: less than is waited for above, as no wait is proof against what comes later still"
+        ),
         "call_seconds": f"{form.call_s:g} (default 40)",
         "budget.cool_down_seconds": f"{form.cool_down_s:g} (default 65)",
         "retry": f"{ATTEMPTS} attempts, at most {form.retry_most_s:g} s apart (default 12, 900 s)",

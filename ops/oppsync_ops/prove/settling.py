@@ -44,8 +44,9 @@ def settle(stage: Stage, contender: Contender, producers: Producers, told: Told)
             if now - moved > contender.quiet_s or now - began > contender.patience_s:
                 break
             time.sleep(LOOK_EVERY_S)
-    # What the CRM was told to commit late must have come due before anybody counts.
-    time.sleep(max(0.0, began + max(form.late_s, form.too_slow_s) + 1 - time.monotonic()))
+    # What the CRM was told to commit late must have come due before anybody counts, and so must every lease: what a
+    # killed worker had in hand comes back after it, and would be carried out again if nothing prevented that.
+    time.sleep(max(form.lease_s + 1, began + max(form.late_s, form.too_slow_s) + 1 - time.monotonic()))
     return Settled(time.monotonic() - began, seen)
 
 

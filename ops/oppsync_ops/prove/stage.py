@@ -26,6 +26,9 @@ from oppsync_ops.witness import Witness
 
 MARKER_FIELD: Final = "oppsync"
 LATENCY_MS, LATENCY_JITTER_MS = 120, 260
+ROWS_PER_JOB: Final = 20
+"""Of the CRM's journal, which drops its oldest rows when it is full."""
+LEAST_ROWS: Final = 200_000
 THROTTLE_MARGIN: Final = 1
 """The CRM throttles at so many requests above the budget: just above it."""
 REDIS_TIMEOUT_S: Final = 2.0
@@ -103,6 +106,7 @@ def staged(plan: Plan, folder: Path) -> Iterator[Stage]:
         options = ["--seed", str(plan.options.seed), "--throttle", "off"]
         options += ["--latency-ms", str(LATENCY_MS), "--latency-jitter-ms", str(LATENCY_JITTER_MS)]
         options += ["--set", f"lead_required={'on' if plan.options.leads else 'off'}"]
+        options += ["--set", f"journal_size={max(LEAST_ROWS, ROWS_PER_JOB * len(plan.jobs))}"]
         crm = Witness.start(processes, *options)
         for declared in _instances(plan):
             crm.declare(declared)

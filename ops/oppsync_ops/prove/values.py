@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from oppsync_ops.prove.evidence import Evidence, Record, Seen
-from oppsync_ops.prove.planned import Fate, PlannedJob
+from oppsync_ops.prove.planned import ASTRAY, Fate, PlannedJob
 from oppsync_worker.contract.states import State
 
 DONE = frozenset({State.SUCCEEDED, State.MERGED})
@@ -48,6 +48,9 @@ def wrong(evidence: Evidence) -> Iterator[tuple[str, str]]:
     for job in evidence.jobs.values():
         jobs[job.record].append(job)
     for name, records in records_of(evidence).items():
+        for record in records:
+            for strange in {one.meant_for for one in record.updates} - {None, name}:
+                yield f"{record.instance} record {record.opportunity_id} ({name})", f"was changed by a job of {strange}"
         if len(records) > 1:
             continue  # doubled: which of them counts?
         for part, shown in sorted(records[0].versions.items()):
@@ -60,7 +63,8 @@ def wrong(evidence: Evidence) -> Iterator[tuple[str, str]]:
             allowed = {newest} | {version for version in open_ones if version > newest}
             if shown not in allowed:
                 where = f"{records[0].instance} record {records[0].opportunity_id} ({name})"
-                yield where, f"its {part} shows version {shown} instead of {newest}"
+                what = "nothing that was written to it" if shown == ASTRAY else f"version {shown}"
+                yield where, f"its {part} shows {what} instead of {newest}"
 
 
 def records_of(evidence: Evidence) -> dict[str, list[Record]]:

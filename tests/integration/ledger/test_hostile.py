@@ -32,6 +32,7 @@ class TestALeaveWhoseAnswerWasLost:
 
     def test_it_goes_at_once_if_that_was_just_now(self, desk: Desk) -> None:
         """As one attempt."""
+        desk.run(told("acme", window_ms=600_000))
         job = deal()
         desk.enqueue(job)
         hand, _, _ = desk.send_next()
@@ -57,6 +58,16 @@ class TestALeaveWhoseAnswerWasLost:
         assert (again, go.attempt) == (job, 1)
         assert float(desk.field(job, "sent_at")) >= (desk.now_s() - 10) * 1000
         assert desk.client.llen(f"{keys.PREFIX}sent:acme") == 2
+
+    def test_a_short_window_is_over_sooner(self, desk: Desk) -> None:
+        """What may be late is a share of the window: by so much its slots are further apart than they need to be."""
+        desk.run(told("acme", requests=20, window_ms=10_000))
+        job = deal()
+        desk.enqueue(job)
+        hand, _, _ = desk.send_next()
+        desk.client.hincrby(keys.job(job.job_id), "sent_at", -100)
+
+        assert desk.begin(hand, job) == Parked(State.WAITING, "waiting")
 
     @pytest.mark.parametrize("long_ago_ms", [0, 50_000])
     def test_a_question_that_is_delivered_late_moves_nothing(self, desk: Desk, long_ago_ms: int) -> None:

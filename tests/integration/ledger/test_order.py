@@ -362,6 +362,25 @@ class TestDeadLetters:
         assert titles(desk.work_off()) == ["there before", "mended"]
         assert list(desk.client.scan_iter(f"{keys.PREFIX}letters:*")) == []
 
+    def test_one_that_is_mended_to_name_its_record_otherwise_overwrites_nothing(self, desk: Desk) -> None:
+        """By its reference instead of its id: the record is the same, and so is its place among the updates."""
+        create = deal(external_ref="r")
+        desk.enqueue(create)
+        hand, job, _ = desk.send_next()
+        desk.succeed(hand, job, opportunity_id=5)
+        old = change(5, title="old", value="1.00")
+        desk.enqueue(old, change(5, title="new"))
+        hand, _, _ = desk.send_next()
+        desk.bury(hand)
+        assert titles(desk.work_off()) == ["new"]
+        mended = old.model_copy(update={"opportunity_id": None, "external_ref": "r"})
+
+        assert desk.replay(mended, message=encode(mended)) == "dead"
+
+        answer = desk.begin(*desk.one())
+        assert isinstance(answer, Go)
+        assert (answer.opportunity_id, answer.overwritten) == (5, ("title",))
+
     def test_nothing_is_remembered_once_no_letter_is_left(self, desk: Desk) -> None:
         """The memory of fields goes with the last letter."""
         old = change(5, title="old", value="1.00")

@@ -6,7 +6,7 @@ import pytest
 
 from oppsync_ops.prove.audit import CHECKS, audit
 from oppsync_ops.prove.evidence import Applied, Evidence, Record, Request, Seen
-from oppsync_ops.prove.planned import FIELD, TITLE, VALUE
+from oppsync_ops.prove.planned import ASTRAY, FIELD, TITLE, VALUE
 from oppsync_worker.contract.states import State
 from unit.prove.world import BAD, CREATE, DONE, FIRST, KILLER, RECORD, SECOND, kept, seen
 
@@ -15,6 +15,12 @@ IN_DOUBT = Seen(State.IN_DOUBT, "answer_lost", "no answer")
 AGAIN = Applied(31.0, {TITLE: 2, FIELD: 2})
 BACK = Applied(32.0, {TITLE: 1, VALUE: 1})
 LATE = Request(20.5, "alder", "GET", "/x", 200)
+
+
+def shows(part: str, version: int) -> Record:
+    """The record, with one part that it should not show."""
+    return replace(RECORD, versions={**RECORD.versions, part: version})
+
 
 PLANTED: dict[str, tuple[str, Evidence]] = {
     "a job that the ledger does not know": ("lost", kept(seen=seen(first=Seen(State.UNKNOWN)))),
@@ -41,18 +47,23 @@ PLANTED: dict[str, tuple[str, Evidence]] = {
     "a record that nobody asked for": ("doubled", kept(records=(RECORD, replace(OTHER, made_by=None)))),
     "a record of a create that was refused": ("doubled", kept(records=(RECORD, replace(OTHER, made_by=BAD.job_id)))),
     "a second welcome message": ("customers told twice", kept(messages=(CREATE.job_id, CREATE.job_id))),
-    "an old title": ("wrong final value", kept(records=(replace(RECORD, versions={TITLE: 1}),))),
+    "an old title": ("wrong final value", kept(records=(shows(TITLE, 1),))),
     "the value of a newer update that has not that part": (
         "wrong final value",
-        kept(records=(replace(RECORD, versions={VALUE: 2}),)),
+        kept(records=(shows(VALUE, 2),)),
     ),
     "the value of a create after its update": (
         "wrong final value",
-        kept(records=(replace(RECORD, versions={FIELD: 0}),)),
+        kept(records=(shows(FIELD, 0),)),
     ),
     "what an update that must have no effect writes": (
         "wrong final value",
-        kept(records=(replace(RECORD, versions={TITLE: 3}),)),
+        kept(records=(shows(TITLE, 3),)),
+    ),
+    "a part that shows nothing any more": ("wrong final value", kept(records=(shows(FIELD, ASTRAY),))),
+    "an update of another record that was overwritten since": (
+        "wrong final value",
+        kept(records=(replace(RECORD, updates=(replace(RECORD.updates[0], meant_for="alder-r9"), *RECORD.updates)),)),
     ),
     "an older update after a newer one": (
         "wrong order",
@@ -70,6 +81,8 @@ PLANTED: dict[str, tuple[str, Evidence]] = {
     "a bad job that succeeded": ("not buried", kept(seen=seen(bad=DONE))),
     "a bad job that died of something else": ("not buried", kept(seen=seen(bad=Seen(State.DEAD, "exhausted")))),
     "a job that kills and is not called poison": ("not buried", kept(seen=seen(killer=Seen(State.DEAD, "rejected")))),
+    "an update that was never tried": ("never handed over", kept(withheld=(replace(SECOND, version=4),))),
+    "a create that was never tried": ("never handed over", kept(withheld=(replace(CREATE, number=3),))),
     "poison without a dead letter": ("poison", kept(buried={})),
     "a dead letter of nobody's": ("poison", kept(strangers=("raw-7",))),
     "a worker that ended": ("worker exits", kept(exits=("worker-1.2 ended by itself with 1: no Redis",))),
@@ -102,7 +115,7 @@ def test_every_check_can_fail() -> None:
 
 def test_a_breach_says_whom_it_concerns() -> None:
     """And what was expected."""
-    (breach,) = audit(kept(records=(replace(RECORD, versions={TITLE: 1}),))).breaches["wrong final value"]
+    (breach,) = audit(kept(records=(shows(TITLE, 1),))).breaches["wrong final value"]
 
     assert "record 100" in breach.subject
     assert "shows version 1 instead of 2" in breach.says
@@ -153,6 +166,13 @@ def test_what_an_unfinished_update_wrote_is_not_called_wrong() -> None:
     unfinished = kept(seen=seen(second=Seen(State.SENDING)))
 
     assert found(unfinished) == {"stuck"}
+
+
+def test_what_waited_for_the_id_of_a_create_in_doubt_is_its_consequence() -> None:
+    """The doubt is told of, and not each update that nobody could hand over for want of an id."""
+    evidence = kept(seen=seen(create=IN_DOUBT), withheld=(replace(SECOND, version=4),))
+
+    assert "never handed over" not in found(evidence)
 
 
 def test_throttles_of_the_plan_are_none_of_ours() -> None:

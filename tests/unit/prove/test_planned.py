@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oppsync_ops.prove.planned import FIELD, MOST_VERSIONS, TITLE, VALUE, job_of, versions_in
+from oppsync_ops.prove.planned import ASTRAY, FIELD, MOST_VERSIONS, TITLE, VALUE, job_of, shown_in, versions_in
 from oppsync_ops.simulator.opportunity import marker_in
 from unit.prove.world import CREATE, FIRST
 
@@ -37,6 +37,18 @@ def test_a_part_that_was_not_written_shows_nothing() -> None:
 def test_anything_else_shows_nothing_and_breaks_nothing(document: dict[str, object]) -> None:
     """What a person, or a fault, wrote into a record."""
     assert all(isinstance(version, int) for version in versions_in(document).values())
+
+
+def test_a_record_that_lost_a_part_or_bears_another_s_shows_it() -> None:
+    """Nothing is passed over because it cannot be read."""
+    whole = CREATE.document()
+    other = replace(CREATE, number=2).document()
+    nothing = {"title": "a person's", "value": None}
+
+    assert shown_in(whole, CREATE.job_id) == {TITLE: 0, VALUE: 0, FIELD: 0}
+    assert shown_in(nothing, CREATE.job_id) == {TITLE: ASTRAY, VALUE: ASTRAY, FIELD: ASTRAY}
+    assert shown_in({**whole, "title": other["title"]}, CREATE.job_id) == {TITLE: ASTRAY, VALUE: 0, FIELD: 0}
+    assert shown_in({**whole, "value": other["value"]}, CREATE.job_id) == {TITLE: 0, VALUE: ASTRAY, FIELD: 0}
 
 
 @pytest.mark.parametrize("job", [CREATE, FIRST])

@@ -56,7 +56,10 @@ if job.state == 'dead' and redis.call('HGET', job_key(id), 'cause') == 'lost' th
 end
 if job.state == 'sending' and job.token == tag then
   -- An earlier question was answered, and its answer lost: the worker asks anew, and has therefore not sent.
-  if now - tonumber(redis.call('HGET', job_key(id), 'sent_at') or now) > 500 then
+  -- Late by less than half of what its slots are further apart than they need to be, it is in time.
+  local b = budget_of(instance, now)
+  local in_time_ms = b.requests > 0 and math.min(500, b.window_ms / 200) or 500
+  if now - tonumber(redis.call('HGET', job_key(id), 'sent_at') or now) > in_time_ms then
     -- Sent now, it would count in a window that is over, and a doubt about it as older than it is.
     redis.call('HINCRBY', job_key(id), 'attempts', -1)
     free_slot(job, now)
@@ -80,8 +83,12 @@ end
 -- is seen for the first time here, or was held or lost unread before; a replay may have mended where it goes. An update
 -- whose owner is gone counts as queued.
 if job.state == 'sending' and job.record then unsure(job) end
-local renamed = job.record and opportunity_id == '' and ref ~= '' and (job.ref ~= ref or job.target)
-if renamed then redis.call('HDEL', job_key(id), 'target') end
+local means = opportunity_id ~= '' and 'id:' .. opportunity_id
+if job.record and opportunity_id == '' and ref ~= '' and (job.ref ~= ref or job.target) then
+  redis.call('HDEL', job_key(id), 'target')
+  local made = redis.call('HGET', P .. 'refs:' .. instance, ref)
+  means = made and 'id:' .. made or 'ref:' .. ref
+end
 redis.call('HSET', job_key(id), 'state', 'queued', 'kind', kind, 'instance', instance, 'lane', known and job.lane or lane,
   'at', job.at or int(now))
 if own == '0' and not known then redis.call('HSET', job_key(id), 'foreign', '1') end
@@ -125,7 +132,7 @@ if not_before > now then return stop('scheduled', not_before) end
 
 local overwritten = {}
 if kind == UPDATE then
-  if job.record and (renamed or (opportunity_id ~= '' and job.record ~= 'id:' .. opportunity_id)) then
+  if job.record and means and job.record ~= means then
     -- It was mended to go to another record.
     forget_letter(job)
     leave(job, now)
