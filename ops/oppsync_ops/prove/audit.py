@@ -15,6 +15,7 @@
 | not buried | a job that should be a dead letter, and is none |
 | never handed over | a job that no producer could hand over, although its create has succeeded |
 | poison | a queue element without a dead letter, or a dead letter of nobody's |
+| in no place | what the sweep of the ledger had to put right |
 | worker exits | a worker that ended, or would not end, unasked |
 """
 
@@ -177,6 +178,12 @@ def never_handed_over(evidence: Evidence) -> Iterator[Breach]:
             yield Breach(job.job_id, "was planned, and never handed over")
 
 
+def in_no_place(evidence: Evidence) -> Iterator[Breach]:
+    """A sweep that finds something has covered up what a script left behind."""
+    for word, count in evidence.strays.items():
+        yield Breach("the ledger", f"put right by the sweep, {count} times: {word}")
+
+
 def exits(evidence: Evidence) -> Iterator[Breach]:
     """A worker survives everything but a SIGKILL."""
     for says in evidence.exits:
@@ -197,6 +204,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "not buried": not_buried,
     "never handed over": never_handed_over,
     "poison": poison,
+    "in no place": in_no_place,
     "worker exits": exits,
 }
 

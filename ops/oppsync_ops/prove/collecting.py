@@ -24,7 +24,7 @@ def collect(
         ProcessEnded: the witness does not remember every request, so nothing may be concluded.
     """
     with stage.redis.client() as client:
-        buried = contender.buried(client, handed.poison)
+        buried, strays = contender.buried(client, handed.poison), contender.strays(client)
     poison = tuple(one.name for one in handed.poison)
     may_die = {job_id for job_id, job in handed.jobs.items() if job.fate is not Fate.SUCCEEDED}
     # A planned job that died without need is told of by its own check.
@@ -40,6 +40,7 @@ def collect(
         buried=buried,
         strangers=strangers,
         exits=exits,
+        strays=strays,
         needs_met=stage.plan.options.needs_met,
         withheld=tuple(job for job in stage.plan.jobs if job.job_id not in handed.jobs),
     )

@@ -85,5 +85,8 @@ class Contender(Protocol):
     def buried(self, client: redis.Redis, poison: Sequence[Poison]) -> dict[str, str]:
         """Which poison is a dead letter with its raw bytes: its name -> the cause."""
 
+    def strays(self, client: redis.Redis) -> dict[str, int]:
+        """What was found in no place, or in one too many, and put right: each is a bug that was covered up."""
+
     def explain(self, client: redis.Redis, job_id: str) -> Mapping[str, Any]:
         """Everything that the set-up itself knows of a job, for whoever looks into a breach."""

@@ -75,5 +75,7 @@ class Evidence:
     """Workers that ended, or would not end, against the driver's will."""
     needs_met: bool = True
     """Whether a doubt that nobody settled is a breach."""
+    strays: Mapping[str, int] = field(default_factory=dict)
+    """What the set-up itself found in no place, or in one too many, and put right: the word for it -> how often."""
     withheld: tuple[PlannedJob, ...] = ()
     """The jobs that were not handed over."""

@@ -60,6 +60,7 @@ class Ours:
             SPRINTHUB_INSTANCES_FILE=str(self._instances),
             OPPSYNC_CONCURRENCY=str(CONCURRENCY),
             OPPSYNC_LEASE_SECONDS=f"{plan.form.lease_s:g}",
+            OPPSYNC_SWEEP_SECONDS=f"{plan.form.quiet_s / 2:g}",
             OPPSYNC_LOG="json",
         )
         module = ["celery"]
@@ -131,6 +132,14 @@ class Ours:
         for job_id, (message, cause) in zip(dead, pipe.execute(), strict=True):
             found[names.get(message, job_id.decode("utf-8", "replace"))] = (cause or b"").decode()
         return found
+
+    def strays(self, client: redis.Redis) -> dict[str, int]:
+        """What the workers' sweeps have counted."""
+        found: Any = client.hgetall(keys.SWEEP)
+        counts = {
+            name.decode().removeprefix("found:"): int(count) for name, count in found.items() if b"found:" in name
+        }
+        return {word: count for word, count in counts.items() if count}
 
     def explain(self, client: redis.Redis, job_id: str) -> Mapping[str, Any]:
         """As `oppsync job show` does."""

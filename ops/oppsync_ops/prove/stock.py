@@ -114,6 +114,11 @@ class Stock:
         del client, poison
         return {}
 
+    def strays(self, client: redis.Redis) -> dict[str, int]:
+        """Nobody looks."""
+        del client
+        return {}
+
     def explain(self, client: redis.Redis, job_id: str) -> Mapping[str, Any]:
         """Its result, if it has one."""
         raw: Any = client.get(RESULT_KEY_PREFIX + job_id)

@@ -31,7 +31,7 @@ IDS: Final = "stock:ids"
 HANDS: Final = "prove:hands"
 STARTED: Final = "prove:started"
 READY: Final = "prove:ready"
-MOST_RETRIES: Final = 25
+MOST_RETRIES: Final = 60
 
 
 def __getattr__(name: str) -> Any:

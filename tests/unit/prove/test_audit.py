@@ -85,6 +85,7 @@ PLANTED: dict[str, tuple[str, Evidence]] = {
     "a create that was never tried": ("never handed over", kept(withheld=(replace(CREATE, number=3),))),
     "poison without a dead letter": ("poison", kept(buried={})),
     "a dead letter of nobody's": ("poison", kept(strangers=("raw-7",))),
+    "a job that had to be put right": ("in no place", kept(strays={"lost": 1})),
     "a worker that ended": ("worker exits", kept(exits=("worker-1.2 ended by itself with 1: no Redis",))),
 }
 
