@@ -289,11 +289,15 @@ def test_a_look_up_that_takes_its_worker_down_each_time_is_given_up(desk: Desk) 
     job, _ = doubt(desk)
 
     for _ in range(10):
-        assert desk.leave(desk.look()) == LookNow()
+        look = desk.look()
+        assert desk.leave(look) == LookNow()
         desk.pass_time()
 
     assert desk.looks() == ()
     assert (desk.state(job), desk.field(job, "doubt")) == ("in_doubt", "person")
+    assert desk.client.zscore(PROBES, job.job_id) is None
+    late = looking.again(look, TOLD, inquiry="{}", delay_ms=0)
+    assert desk.run(late) == b"lost", "an answer that comes after all does not take it from the person"
     assert desk.client.zscore(PROBES, job.job_id) is None
 
 

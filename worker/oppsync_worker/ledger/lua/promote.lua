@@ -55,6 +55,7 @@ for _, id in ipairs(takes > 0 and redis.call('ZRANGE', P .. 'granted', 0, takes 
     -- It may be what takes its workers down: they are not offered up to it one after the other.
     redis.call('HSET', job_key(id), 'doubt', 'person', 'cause', 'undecided', 'detail',
       unheard .. ' look-ups in a row were begun and never heard of again')
+    redis.call('HDEL', job_key(id), 'probe_token')
     redis.call('ZREM', P .. 'probes', id)
     free(job.instance, 'look:' .. id, now)
   elseif job.state == 'in_doubt' and redis.call('ZSCORE', P .. 'probes', id) then
