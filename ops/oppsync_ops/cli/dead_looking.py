@@ -9,13 +9,11 @@ from oppsync_ops.cli.connection import connected
 from oppsync_ops.cli.failures import BAD_NEWS, DONE
 from oppsync_ops.cli.letter_options import takes_filter
 from oppsync_ops.cli.output import Column, json_option, note, print_facts, print_json, print_lines, print_table
-from oppsync_ops.jobs.entries import messages
-from oppsync_ops.jobs.facts import history
+from oppsync_ops.cli.showing import in_full, tell_missing
 from oppsync_ops.jobs.moments import around, moment, now_ms, span
 from oppsync_ops.jobs.telling import happenings
 from oppsync_ops.letters.filters import Filter, letters
 from oppsync_ops.letters.letter import Letter, read_letters
-from oppsync_ops.letters.opening import opened
 
 LISTED: Final = 100
 """Letters listed when no limit is given."""
@@ -76,23 +74,13 @@ def show(*, job_ids: tuple[str, ...], reveal: bool, as_json: bool) -> int:
     with connected() as client:
         now = now_ms(client)
         found = read_letters(client, job_ids)
-        wholes = [
-            {
-                **letter.as_dict(),
-                "history": list(history(client, letter.job_id)),
-                **opened(messages(client, [letter.job_id])[0], reveal=reveal),
-            }
-            for letter in found
-        ]
+        wholes = in_full(client, found, reveal=reveal)
     if as_json:
         print_json(wholes)
     for letter, whole in zip(found, wholes, strict=True):
         if not as_json:
             _print(letter, whole, now)
-    missing = [job_id for job_id in job_ids if job_id not in {letter.job_id for letter in found}]
-    for job_id in missing:
-        note(f"{job_id} is not a dead letter (any more): see `oppsync job show {job_id}`")
-    return BAD_NEWS if missing else DONE
+    return tell_missing(job_ids, found, what="a dead letter")
 
 
 def _print(letter: Letter, whole: dict[str, Any], now: int) -> None:

@@ -6,14 +6,12 @@ from typing import Any, Final
 import click
 
 from oppsync_ops.cli.connection import connected
-from oppsync_ops.cli.failures import BAD_NEWS, DONE
+from oppsync_ops.cli.failures import DONE
 from oppsync_ops.cli.output import Column, json_option, note, print_facts, print_json, print_lines, print_table
+from oppsync_ops.cli.showing import in_full, tell_missing
 from oppsync_ops.jobs.doubts import Doubt, read_doubts, read_named
-from oppsync_ops.jobs.entries import messages
-from oppsync_ops.jobs.facts import history
 from oppsync_ops.jobs.moments import around, moment, now_ms, span
 from oppsync_ops.jobs.telling import happenings
-from oppsync_ops.letters.opening import opened
 
 LISTED: Final = 100
 SIDE_BY_SIDE: Final = 4
@@ -76,23 +74,13 @@ def show(*, job_ids: tuple[str, ...], reveal: bool, as_json: bool) -> int:
     with connected() as client:
         now = now_ms(client)
         found = read_named(client, job_ids)
-        wholes = [
-            {
-                **one.as_dict(),
-                "history": list(history(client, one.job_id)),
-                **opened(messages(client, [one.job_id])[0], reveal=reveal),
-            }
-            for one in found
-        ]
+        wholes = in_full(client, found, reveal=reveal)
     if as_json:
         print_json(wholes)
     for one, whole in zip(found, wholes, strict=True):
         if not as_json:
             _print(one, whole, now)
-    missing = [job_id for job_id in job_ids if job_id not in {one.job_id for one in found}]
-    for job_id in missing:
-        note(f"{job_id} is not in doubt (any more): see `oppsync job show {job_id}`")
-    return BAD_NEWS if missing else DONE
+    return tell_missing(job_ids, found, what="in doubt")
 
 
 def _row(one: Doubt, now: int) -> dict[str, Any]:
