@@ -53,6 +53,7 @@ class Stage:
         environ = self._environ(
             SPRINTHUB_INSTANCES_FILE=str(instances),
             OPPSYNC_CONCURRENCY=str(concurrency),
+            OPPSYNC_HEALTH_DIR=str(self.folder / "health"),
             OPPSYNC_LOG="json",
             OPPSYNC_LOG_LEVEL="WARNING",
         )

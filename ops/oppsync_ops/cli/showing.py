@@ -37,7 +37,8 @@ def in_full(client: Redis, found: Sequence[Shown], *, reveal: bool) -> list[dict
 
 def tell_missing(job_ids: Sequence[str], found: Sequence[Shown], *, what: str) -> int:
     """Name those that were asked for and are `what` no more; the exit code."""
-    missing = [job_id for job_id in job_ids if job_id not in {one.job_id for one in found}]
+    known = {one.job_id for one in found}
+    missing = [job_id for job_id in job_ids if job_id not in known]
     for job_id in missing:
         note(f"{job_id} is not {what} (any more): see `oppsync job show {job_id}`")
     return BAD_NEWS if missing else DONE

@@ -74,6 +74,7 @@ class Stage:
             "SPRINTHUB_INSTANCES_FILE": str(instances),
             "OPPSYNC_LOG": "json",
             "OPPSYNC_LEASE_SECONDS": "3",
+            "OPPSYNC_HEALTH_DIR": str(self.folder / "health"),
         }
         return self
 

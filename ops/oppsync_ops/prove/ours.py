@@ -61,6 +61,7 @@ class Ours:
             OPPSYNC_CONCURRENCY=str(CONCURRENCY),
             OPPSYNC_LEASE_SECONDS=f"{plan.form.lease_s:g}",
             OPPSYNC_SWEEP_SECONDS=f"{plan.form.quiet_s / 2:g}",
+            OPPSYNC_HEALTH_DIR=str(self._stage.folder / "health"),
             OPPSYNC_LOG="json",
         )
         module = ["celery"]

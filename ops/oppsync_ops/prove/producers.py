@@ -82,7 +82,9 @@ class Producers:
         """
         self._over.set()
         for thread in self._threads:
-            thread.join()
+            # An interrupt may have come before all of them were started.
+            if thread.is_alive():
+                thread.join()
         if self._failures:
             raise self._failures[0]
 

@@ -306,8 +306,9 @@ async def test_a_kept_connection_that_the_server_has_closed_is_replaced(
             await closed.wait()
             session = client._exchange._http._transport._session  # type: ignore[attr-defined]
             (kept,) = session.connector._conns.values()
-            while kept[0][0].is_connected():  # noqa: ASYNC110 - until our side has read the FIN; it offers no event
-                await asyncio.sleep(0)
+            async with asyncio.timeout(5):
+                while kept[0][0].is_connected():  # noqa: ASYNC110 - until our side has read the FIN; it offers no event
+                    await asyncio.sleep(0)
 
     assert (seen.connections, len(seen.requests)) == (3, 3)
 

@@ -6,6 +6,7 @@ import pytest
 import redis
 
 from integration.ledger.desk import Desk, change, deal, titles
+from oppsync import UpdateOpportunity
 from oppsync_worker.contract.states import Cause, State
 from oppsync_worker.contract.wire import encode
 from oppsync_worker.ledger import ends, keys, operating
@@ -17,6 +18,16 @@ from stage import eventually, time_passes, told
 def desk(ledger: redis.Redis) -> Desk:
     """An instance without limits."""
     return Desk(ledger)
+
+
+def buried_and_sent(desk: Desk) -> tuple[UpdateOpportunity, UpdateOpportunity, ends.Hand]:
+    """An old update that is a dead letter, a newer one of the same record that is being sent, and in whose hand."""
+    old, newer = change(5, title="old"), change(5, title="new")
+    desk.enqueue(old, newer)
+    hand, _, _ = desk.send_next()
+    desk.bury(hand)
+    hand, _, _ = desk.send_next()
+    return old, newer, hand
 
 
 def test_only_one_update_of_a_record_is_in_flight(desk: Desk) -> None:
@@ -324,13 +335,8 @@ class TestDeadLetters:
 
     def test_what_may_have_been_written_counts_as_written(self, desk: Desk) -> None:
         """A newer update that is dead itself, but whose last answer was lost."""
-        old = change(5, title="old")
-        newer = change(5, title="new")
-        desk.enqueue(old, newer)
-        hand, _, _ = desk.send_next()
-        desk.bury(hand)
-        hand, job, _ = desk.send_next()
-        effects = ends.Effects(answers=False, wrote=job.written(), unsure=True)
+        old, newer, hand = buried_and_sent(desk)
+        effects = ends.Effects(answers=False, wrote=newer.written(), unsure=True)
         desk.run(ends.bury(hand, cause=Cause.EXHAUSTED, detail="words", effects=effects))
 
         assert desk.replay(old) == "superseded"
@@ -338,12 +344,7 @@ class TestDeadLetters:
 
     def test_so_does_what_one_wrote_that_took_its_workers_down(self, desk: Desk) -> None:
         """It was sent each time, and nobody has heard what became of it."""
-        old = change(5, title="old")
-        newer = change(5, title="new")
-        desk.enqueue(old, newer)
-        hand, _, _ = desk.send_next()
-        desk.bury(hand)
-        desk.send_next()
+        old, newer, _ = buried_and_sent(desk)
         desk.silence(crashes=0)
         assert desk.states([old, newer]) == ["dead", "dead"]
 

@@ -64,16 +64,17 @@ async def test_an_awaited_error_is_raised_where_it_was_awaited() -> None:
 
 async def test_cancelling_reaches_the_coroutine() -> None:
     """Its cleanup runs, and the cancellation goes on."""
-    cleaned = []
+    cleaned, waits = [], asyncio.Event()
 
     async def task() -> None:
+        waits.set()
         try:
             await asyncio.Event().wait()
         finally:
             cleaned.append(True)
 
     running = asyncio.ensure_future(bridge.run(tracer, task()))
-    await asyncio.sleep(0)
+    await asyncio.wait_for(waits.wait(), 5)
     running.cancel()
 
     with pytest.raises(asyncio.CancelledError):

@@ -1,6 +1,8 @@
 """The file itself: missing, foreign, damaged, changed, or simply empty."""
 
+import errno
 import gzip
+import io
 import os
 from itertools import pairwise
 from pathlib import Path
@@ -143,11 +145,19 @@ def test_a_file_that_is_written_while_it_is_read_is_noticed(tmp_path: Path) -> N
         list(reading)
 
 
-@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that opens and cannot be read")
-def test_an_error_of_the_disk_is_told_in_words(tmp_path: Path) -> None:
-    """The first page of a process is such a file: reading it is an input/output error."""
+class OnABadDisk(io.FileIO):
+    """A file that opens and cannot be read."""
+
+    def readinto(self, _buffer: object, /) -> int:
+        """Never."""
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_an_error_of_the_disk_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's own, and what to do."""
     path = tmp_path / "a.csv"
-    path.symlink_to("/proc/self/mem")
+    path.write_bytes(HEADER + ROW)
+    monkeypatch.setattr(Path, "open", lambda self, *_, **__: OnABadDisk(self))
 
     with pytest.raises(UnreadableFile, match=r"could not be read \(Input/output error\)"):
         check(path)

@@ -182,7 +182,9 @@ async def test_a_stop_hands_back_what_waits_for_its_slot() -> None:
     book, crm = FakeBook([Soon(60_000)]), FakeCrm()
     one = runner(book, crm)
     running = asyncio.ensure_future(one.deliver(delivery(CREATE)))
-    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while book.answers:  # noqa: ASYNC110 - until it has been told to wait
+            await asyncio.sleep(0)
 
     one.stop()
 
