@@ -1,0 +1,112 @@
+"""Mutants are small faults that can be run: everywhere in the sources, and each under a name of its own."""
+
+import ast as python_ast
+from collections import Counter
+
+import pytest
+from luaparser import ast as lua_ast
+
+from mutation.lua import mutants_of_lua
+from mutation.python import mutants_of_python
+from mutation.targets import ROOT, Target, judged, mutants_of, targets
+
+LUA = """
+local function late(at, now)
+  if at > now and not done then redis.call('ZADD', key, 'NX', at, id) end
+  redis.call('PEXPIRE', key, 60000)
+  return math.max(0, at - now)
+end
+"""
+
+PYTHON = '''
+def late(at: int | None, now: int) -> int:
+    """At most 1 day."""
+    if at is None or at > now:
+        remember(now, seconds=60 * 1000)
+    return at - now
+'''
+
+
+@pytest.mark.parametrize("target", targets().values(), ids=lambda target: target.name)
+def test_a_target_has_files_and_tests_that_are_there(target: Target) -> None:
+    """Or a part that was renamed would be mutated no more."""
+    assert target.paths()
+    assert all(stage for stage in target.stages)
+
+
+@pytest.mark.parametrize("path", [path for path in targets()["ledger"].paths() if path.endswith(".lua")])
+def test_every_lua_mutant_can_be_parsed(path: str) -> None:
+    """One that Redis refuses to load would count as noticed, and tell nothing."""
+    text = (ROOT / path).read_text("utf-8")
+    found = list(mutants_of(path))
+    for one in found[:: max(1, len(found) // 12)]:
+        changed = one.apply(text)
+        assert changed != text
+        lua_ast.parse(changed)
+
+
+@pytest.mark.parametrize("path", targets()["policy"].paths())
+def test_every_python_mutant_can_be_parsed(path: str) -> None:
+    """The same for Python."""
+    text = (ROOT / path).read_text("utf-8")
+    for one in mutants_of(path):
+        changed = one.apply(text)
+        assert changed != text
+        python_ast.parse(changed)
+
+
+def test_the_faults_of_a_script() -> None:
+    """What an engineer would fear of these lines."""
+    drawn = {" ".join(one.apply(LUA).split()) for one in mutants_of_lua("x.lua", LUA)}
+    whole = " ".join(LUA.split())
+
+    for before, after in (
+        ("at > now", "at >= now"),
+        ("at > now", "at <= now"),
+        ("now and not", "now or not"),
+        ("and not done", "and done"),
+        ("key, 'NX', at", "key, at"),
+        ("60000", "60"),
+        ("math.max", "math.min"),
+        ("at - now", "at + now"),
+        ("redis.call('PEXPIRE', key, 60000) ", ""),
+        ("if at > now and not done then", "if true then"),
+        ("if at > now and not done then", "if false then"),
+        ("return math.max(0, at - now)", "return"),
+    ):
+        expected = " ".join(whole.replace(before, after, 1).split())
+        assert expected in {" ".join(one.split()) for one in drawn}, (before, after)
+
+
+def test_the_faults_of_a_module() -> None:
+    """And nothing that no test could notice: types and docstrings stay as they are."""
+    drawn = [one.apply(PYTHON) for one in mutants_of_python("x.py", PYTHON)]
+
+    for before, after in (
+        ("at > now", "at >= now"),
+        ("None or at", "None and at"),
+        ("is None", "is not None"),
+        ("60 * 1000", "60 / 1000"),
+        ("seconds=60 * 1000", ""),
+        ("remember(now, seconds=60 * 1000)", "pass"),
+        ("return at - now", "return None"),
+    ):
+        assert PYTHON.replace(before, after, 1) in drawn, (before, after)
+    assert all('"""At most 1 day."""' in one and "at: int | None, now: int" in one for one in drawn)
+
+
+@pytest.mark.parametrize("name", ["policy", "contract"])
+def test_every_mutant_of_a_target_has_its_own_name(name: str) -> None:
+    """It is tried again by its name, and judged by it."""
+    names = Counter(one.name for one in targets()[name].mutants())
+
+    assert [one for one, count in names.items() if count > 1] == []
+
+
+def test_a_judgement_is_of_a_mutant_that_there_is() -> None:
+    """A line that has changed is judged anew."""
+    if not judged():
+        return
+    there = {one.name for target in targets().values() for one in target.mutants()}
+
+    assert sorted(set(judged()) - there) == []
