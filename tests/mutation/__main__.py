@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -49,6 +49,9 @@ def arguments() -> argparse.ArgumentParser:
         "--sample", type=int, metavar="N", help="draw so many of each target; without it, all are tried"
     )
     parser.add_argument("--seed", type=int, default=1, help="of the draw (default: 1)")
+    parser.add_argument(
+        "--stages", type=int, metavar="N", help="ask only the first N stages of tests: quicker, and harder"
+    )
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="how many at once (default: 2)")
     parser.add_argument("--report", type=Path, metavar="FILE", help="a line of JSON for each mutant")
     parser.add_argument("--at-least", type=float, default=95.0, metavar="PERCENT", help="noticed, or exit code 1 (95)")
@@ -64,6 +67,7 @@ def main(argv: list[str] | None = None) -> int:
     if unknown:
         sys.stderr.write(f"There is no target {unknown[0]!r}; there are {', '.join(known)}.\n")
         return 2
+    known = {name: replace(one, stages=one.stages[: given.stages]) for name, one in known.items()}
     chosen = [known[name] for name in given.target or known]
     drawn = {one.name: draw(one, given) for one in chosen}
     drawn = {name: some for name, some in drawn.items() if some}
