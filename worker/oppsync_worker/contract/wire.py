@@ -207,11 +207,15 @@ def _body(envelope: Mapping[str, Any], headers: Mapping[str, Any], properties: M
         if compression:
             raise Unreadable(Cause.UNDECODABLE, f"the body is compressed ({_short(compression)}), but not base64")
         return body
+    not_text = Unreadable(Cause.UNDECODABLE, "the body is not base64 of UTF-8 text")
     try:
         raw = base64.b64decode(body, validate=True)
-        return (_unpacked(raw, compression) if compression else raw).decode("utf-8")
     except ValueError:
-        raise Unreadable(Cause.UNDECODABLE, "the body is not base64 of UTF-8 text") from None
+        raise not_text from None
+    try:
+        return (_unpacked(raw, compression) if compression else raw).decode("utf-8")
+    except UnicodeDecodeError:
+        raise not_text from None
 
 
 _INFLATE: Final[Mapping[str, Callable[[bytes, int], tuple[bytes, bool]]]] = {
