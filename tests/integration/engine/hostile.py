@@ -24,6 +24,9 @@ _ENDLESS: Final = b"[" * 3000 + b"]" * 3000
 _FIELDS: Final = tuple(
     sorted({*CreateOpportunity.model_fields, *UpdateOpportunity.model_fields, "expectedCloseDate", "v", "self"})
 )
+_KEYS: Final = ("instance", "external_ref", "idempotency_key", "opportunity_id", "lane", "title")
+"""Fields that become keys, places and arguments of scripts: drawn as often as all others together."""
+_NO_BYTES: Final = ("\ud800", "x\udfff", "\udc80y", "a\ud83db")
 _HEADERS: Final = (
     *("lang", "task", "id", "shadow", "eta", "expires", "group", "group_index", "retries", "timelimit", "root_id"),
     *("parent_id", "argsrepr", "kwargsrepr", "origin", "ignore_result", "replaced_task_nesting", "stamped_headers"),
@@ -140,7 +143,7 @@ class Drawn:
             case 3:
                 kwargs["fields"] = {self.value_text(): self.value() for _ in range(3)}
             case _:
-                kwargs[random.choice(_FIELDS)] = self.value()
+                kwargs[random.choice(random.choice((_FIELDS, _KEYS)))] = self.value()
         return whole
 
     def _call(self, whole: dict[str, Any]) -> dict[str, Any]:
@@ -297,10 +300,12 @@ class Drawn:
         )
 
     def value_text(self) -> str:
-        """Any text."""
+        """Any text; often one that UTF-8 has no bytes for."""
+        if self.random.random() < 0.2:
+            return self.random.choice(_NO_BYTES)
         return self.random.choice(
             (
-                *("", " ", "\x00", "a\x00b", "\ud800", "x\udfff", "\ud83d\ude00", "é" * 150, "x" * 5_000, "ÿ" * 20_000),
+                *("", " ", "\x00", "a\x00b", "\ud83d\ude00", "é" * 150, "x" * 5_000, "ÿ" * 20_000),
                 *(
                     "a\r\nSet-Cookie: x",
                     '{"level": "error"}\n{"a": 1}',

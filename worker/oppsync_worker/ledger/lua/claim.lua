@@ -114,7 +114,7 @@ local function file_update(id, queue, m)
   local instance, ref, target = given.instance, given.external_ref, given.opportunity_id
   if type(instance) ~= 'string' or #instance > 63 or not instance:find('^%w[%w_.%-]*$') then return end
   -- The contract allows 200 characters, of up to four bytes each.
-  if type(ref) ~= 'string' or #ref > 800 or characters(ref) > 200 then ref = nil end
+  if type(ref) ~= 'string' or #ref == 0 or #ref > 800 or characters(ref) > 200 then ref = nil end
   if type(target) ~= 'number' or target < 1 or target >= 2 ^ 53 or target % 1 ~= 0 then target = nil end
   if not ref and not target then return end
   redis.call('HSET', job_key(id), 'state', 'queued', 'kind', UPDATE, 'instance', instance, 'lane', queue:match('[^.]+$'),
