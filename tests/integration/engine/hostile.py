@@ -24,7 +24,7 @@ _ENDLESS: Final = b"[" * 3000 + b"]" * 3000
 _FIELDS: Final = tuple(
     sorted({*CreateOpportunity.model_fields, *UpdateOpportunity.model_fields, "expectedCloseDate", "v", "self"})
 )
-_KEYS: Final = ("instance", "external_ref", "idempotency_key", "opportunity_id", "lane", "title")
+_KEYS: Final = ("instance", "instance", "external_ref", "idempotency_key", "opportunity_id", "lane", "title")
 """Fields that become keys, places and arguments of scripts: drawn as often as all others together."""
 _NO_BYTES: Final = ("\ud800", "x\udfff", "\udc80y", "a\ud83db")
 _HEADERS: Final = (
@@ -133,7 +133,9 @@ class Drawn:
         random, kwargs = self.random, whole.get("call", [[], {}, {}])[1]
         if not isinstance(kwargs, dict):
             return whole
-        match random.randrange(8):
+        match random.randrange(9):
+            case 8:
+                kwargs[random.choice(_KEYS)] = random.choice(_NO_BYTES)
             case 0:
                 kwargs.pop(random.choice(list(kwargs) or ["x"]), None)
             case 1:

@@ -90,7 +90,7 @@ def test_one_claim_reads_a_bounded_number_of_bytes(desk: Desk) -> None:
 
     taken = list(claimed(desk.client))
 
-    assert max(sum(len(one.message) for one in some) for some in taken) < 0.45 * MEGABYTE
+    assert max(sum(len(one.message) for one in some) for some in taken) < 0.36 * MEGABYTE
     assert [one.message for some in taken for one in some] == raw
 
 

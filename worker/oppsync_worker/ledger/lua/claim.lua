@@ -18,8 +18,8 @@ if before == question then
 end
 
 -- What one run of this script may read, so that nobody's messages hold Redis up: what is over it waits for the next run.
--- Messages of the usual size never come near; a quarter of a megabyte of the most hostile JSON takes some milliseconds.
-local left = { bytes = 262144, base64 = 90112 }
+-- A hundred messages of the usual size are below it; as many bytes of the most hostile JSON take some milliseconds.
+local left = { bytes = 131072, base64 = 90112 }
 local function worn_out() return left.bytes <= 0 or left.base64 <= 0 end
 
 local function fault_of(raw)
