@@ -146,6 +146,9 @@ class Envelope:
             text = _body(envelope, headers, properties)
             typed = _Typed()
             args, fields, embed = _call(_read(text, "the body", typed.loads))
+            # A text with few brackets is not deep: no need to look.
+            if text.count("[") + text.count("{") > MAX_NESTED and (_is_deep(args) or _is_deep(fields)):
+                raise Unreadable(Cause.UNDECODABLE, f"the body is nested deeper than {MAX_NESTED}")  # noqa: TRY301
             job_id = _id(task, headers)
         except Unreadable as error:
             error.task = task
@@ -156,12 +159,8 @@ class Envelope:
 def _call(call: Any) -> tuple[list[Any], dict[str, Any], dict[str, Any] | None]:
     match call:
         case [list() as args, dict() as fields, dict() | None as embed]:
-            pass
-        case _:
-            raise Unreadable(Cause.UNDECODABLE, "the body is not JSON [args, kwargs, embed]")
-    if _is_deep(args, MAX_NESTED) or _is_deep(fields, MAX_NESTED):
-        raise Unreadable(Cause.UNDECODABLE, f"the body is nested deeper than {MAX_NESTED}")
-    return args, fields, embed
+            return args, fields, embed
+    raise Unreadable(Cause.UNDECODABLE, "the body is not JSON [args, kwargs, embed]")
 
 
 def _id(task: str, headers: Mapping[str, Any]) -> str:
@@ -252,6 +251,8 @@ class _Typed:
         self.found = False
 
     def loads(self, text: str) -> Any:
+        if "__type__" not in text and "\\u" not in text:
+            return json.loads(text)  # no decoder has to be made for it
         return json.loads(text, object_hook=self._plain)
 
     def _plain(self, value: dict[str, Any]) -> Any:
@@ -264,7 +265,7 @@ class _Typed:
         return [_short(value["__type__"])]
 
 
-def _is_deep(value: Any, most: int) -> bool:
+def _is_deep(value: Any, most: int = MAX_NESTED) -> bool:
     inner = value.values() if isinstance(value, dict) else value
     return any(most == 0 or _is_deep(one, most - 1) for one in inner if isinstance(one, dict | list))
 
