@@ -43,6 +43,7 @@ PATIENCE_S = 100 + MESSAGES / 10
 ELSEWHERE = frozenset({"held", "scheduled", "blocked"})
 """What a drawn message may come to that is a job after all: it waits for a worker, for its time, for its create."""
 ENDED = frozenset({"succeeded", "expired", "discarded"})
+DRAWN_CAUSES = frozenset({"undecodable", "malformed", "invalid", "oversized", "unknown_task"})
 
 
 class Good:
@@ -164,7 +165,9 @@ def test_no_drawn_message_is_felt_by_a_good_job_or_gets_lost(
     assert not ledger.zcard(keys.IN_DOUBT)
     assert set(states.values()) <= ENDED | ELSEWHERE | {"dead"}
     assert not unreadable_lines(process.said()), f"seed {seed}: {unreadable_lines(process.said())[:3]}"
-    internal = [letter for letter in letters(ledger, Filter(), now=2**53) if letter.cause in ("internal", "poison")]
+    found = list(letters(ledger, Filter(), now=2**53))
+    assert {letter.cause for letter in found} >= DRAWN_CAUSES, f"seed {seed}: it draws too little"
+    internal = [letter for letter in found if letter.cause in ("internal", "poison")]
     assert not internal, f"seed {seed}: {len(internal)} that nobody understood, such as {internal[0]}"
     all_can_be_handled(ledger, redis_url, tmp_path, seed)
 
