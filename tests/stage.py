@@ -130,6 +130,12 @@ class Worker:
         self.process.wait()
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self.process is not None
+        return self.process.pid
+
+    @property
     def running(self) -> bool:
         """Whether the process is there."""
         return self.process is not None and self.process.poll() is None

@@ -2,8 +2,8 @@
 
 | end | what Celery is told |
 |---|---|
-| Done | success; callbacks, if there are any, get the outcome |
-| Dead | a `JobFailed` by cause is raised: failure, error callbacks fire |
+| Done | success |
+| Dead | a `JobFailed` by cause is raised: failure |
 | Parked, Abandoned | `Ignore`: the job goes on elsewhere |
 
 `Task.retry`, and so `autoretry_for`, puts the job back through the ledger (`engine/retrying.py`):

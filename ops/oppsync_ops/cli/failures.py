@@ -50,6 +50,9 @@ def _verdict(error: Exception) -> tuple[int, list[str]]:
             return code, error.format_message().splitlines()
         case BrokenPipeError():
             return BAD_NEWS, []
+        case UnicodeEncodeError():
+            # What a shell hands over that is no text comes as lone surrogates; nothing of ours holds any.
+            return USED_WRONGLY, ["an argument holds bytes that are no UTF-8 text"]
     return _own_verdict(error)
 
 

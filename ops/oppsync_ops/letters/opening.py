@@ -4,6 +4,7 @@ A value is shown when its field is one of those that hold ids, amounts, times or
 like one; everything else (titles, custom fields, fields that no job has) is told by its kind and length only.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -46,7 +47,7 @@ def opened(message: bytes | None, *, reveal: bool) -> dict[str, Any]:
         envelope = Envelope.open(message)
     except NotAJob:
         return {"raw": escaped(message, most=RAW_REVEALED_BYTES if reveal else RAW_SHOWN_BYTES)}
-    return {"job": dict(envelope.fields) if reveal else masked(envelope.fields)}
+    return {"job": _plain(envelope.fields) if reveal else masked(envelope.fields)}
 
 
 def masked(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def masked(fields: Mapping[str, Any]) -> dict[str, Any]:
         if name == "fields" and isinstance(value, dict):
             shown[name] = {key: _mask(item) for key, item in value.items()}
         elif name in _KEYS or (name in _SHOWN and _is_harmless(value)):
-            shown[name] = value
+            shown[name] = _plain(value)
         else:
             shown[name] = _mask(value)
     return shown
@@ -66,6 +67,18 @@ def escaped(raw: bytes, *, most: int) -> str:
     """Bytes as text in which nothing but plain ASCII is left as it is; what is beyond `most` is counted."""
     text = raw[:most].decode("latin-1").encode("unicode_escape").decode("ascii")
     return text if len(raw) <= most else f"{text}... ({len(raw) - most} more bytes)"
+
+
+def _plain(value: Any) -> Any:
+    """The value without NaN and Infinity, which Python reads and writes, and over which other programs fall."""
+    match value:
+        case dict():
+            return {key: _plain(item) for key, item in value.items()}
+        case list():
+            return [_plain(item) for item in value]
+        case float() if not math.isfinite(value):
+            return str(value)
+    return value
 
 
 def _is_harmless(value: object) -> bool:

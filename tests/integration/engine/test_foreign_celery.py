@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from oppsync import JobClient, State
 from oppsync_ops.simulator import HostedSimulator
 from stage import Worker, eventually
@@ -91,3 +93,54 @@ def test_an_idempotency_key_makes_one_record(
     assert told["error"] == "JobDiscarded"
     assert client.outcome(second).points_to == first
     assert len(crm.records("acme")) == 1
+
+
+@pytest.mark.parametrize("compression", ["zlib", "bzip2"])
+def test_a_compressed_message_is_a_job(redis_url: str, worker: Callable[..., Worker], compression: str) -> None:
+    """`compression=` of Celery."""
+    worker()
+
+    _, told = ask(redis_url, kwargs=JOB, options={"compression": compression})
+
+    assert told["state"] == "SUCCESS"
+
+
+SIGNATURE = {"task": "t.add", "args": [], "kwargs": {}, "options": {}, "subtask_type": None, "immutable": False}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"link": [SIGNATURE]}, "link: nothing is called here"),
+        ({"link_error": [SIGNATURE]}, "link_error: nothing is called here"),
+        ({"chain": [SIGNATURE]}, "a chain: nothing is called here"),
+        ({"chord": SIGNATURE}, "a chord: nothing is called here"),
+        ({"compression": "lzma"}, "compressed with 'application/x-lzma'"),
+    ],
+)
+def test_what_is_not_done_here_is_refused_aloud(
+    redis_url: str, client: JobClient, worker: Callable[..., Worker], options: dict[str, Any], says: str
+) -> None:
+    """A dead letter with a sentence, and a failure for whoever waits; nothing is sent and its callbacks left out."""
+    worker()
+
+    job_id, told = ask(redis_url, kwargs=JOB, options=options)
+
+    assert told["state"] == "FAILURE"
+    assert says in told["text"]
+    outcome = client.outcome(job_id)
+    assert outcome.state == State.DEAD
+    assert says in (outcome.detail or "")
+
+
+def test_the_earlier_of_two_expiries_counts(
+    redis_url: str, worker: Callable[..., Worker], crm: HostedSimulator
+) -> None:
+    """A later `deadline` among the fields does not bring back a message that has expired."""
+    worker()
+    past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
+
+    _, told = ask(redis_url, kwargs={**JOB, "deadline": "2099-01-01T00:00:00Z"}, options={"expires": past})
+
+    assert told["error"] == "JobExpired"
+    assert crm.records("acme") == []

@@ -35,6 +35,11 @@ PROBLEMS = (FieldProblem("title", "is missing"), FieldProblem("value", "must be 
             ["Redis is out of memory and refuses writes: raise maxmemory or drain the queues"],
         ),
         (BrokenPipeError(), 1, []),
+        (
+            UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed"),
+            2,
+            ["an argument holds bytes that are no UTF-8 text"],
+        ),
         (click.exceptions.Abort(), 130, []),
         (OSError(28, "No space left on device"), 1, ["No space left on device"]),
         (OSError(13, "Permission denied", "file"), 1, ["Permission denied: file"]),

@@ -147,3 +147,17 @@ def test_only_the_dead_are_letters() -> None:
 
 def _message() -> bytes:
     return encode(JOB).encode()
+
+
+@pytest.mark.parametrize("reveal", [True, False])
+def test_a_number_that_is_none_is_shown_as_json(*, reveal: bool) -> None:
+    """Python writes NaN, and other programs stop reading there."""
+    message = json.loads(encode(JOB))
+    fields = {"value": float("nan"), "external_ref": [float("inf")], "fields": {"a": float("-inf")}, "lead_id": 1}
+    message["body"] = json.dumps([[], fields, {}])
+
+    shown = opened(json.dumps(message).encode(), reveal=reveal)
+
+    json.dumps(shown, allow_nan=False)
+    assert shown["job"]["external_ref"] == ["inf"]
+    assert shown["job"]["lead_id"] == 1

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from oppsync_worker.contract.errors import InvalidJob
+from oppsync_worker.contract.fields import milliseconds
 from oppsync_worker.contract.jobs import CreateOpportunity, UpdateOpportunity
 
 LEAST = {"instance": "acme", "funnel_id": 7, "title": "Deal", "crm_column": 130}
@@ -33,6 +34,8 @@ LEAST = {"instance": "acme", "funnel_id": 7, "title": "Deal", "crm_column": 130}
         ({"value": 0.1 + 0.2}, "value", "2 decimal places"),
         ({"value": "12345678901234.00"}, "value", "13 digits"),
         ({"value": True}, "value", "decimal"),
+        ({"value": "1e999999999"}, "value", "13 digits"),
+        ({"value": "\ud800"}, "value", "decimal"),
         ({"status": "won"}, "status", "'open', 'gain' or 'lost'"),
         ({"expectedCloseDate": "2026-03-21T21:27:00"}, "expectedCloseDate", "time zone"),
         ({"expectedCloseDate": "soon"}, "expectedCloseDate", "ISO 8601"),
@@ -128,3 +131,23 @@ def test_a_deadline_before_its_start_is_refused() -> None:
     """It could never be sent."""
     with pytest.raises(InvalidJob, match="deadline must be later"):
         CreateOpportunity.parse({**LEAST, "not_before": "2026-02-01T00:00:00Z", "deadline": "2026-01-01T00:00:00Z"})
+
+
+def test_problems_are_told_in_bounded_words() -> None:
+    """A stranger chose the names: neither their number, nor their length, nor their line breaks get into a log."""
+    with pytest.raises(InvalidJob) as refused:
+        CreateOpportunity.parse({**LEAST, "a\nb": 1, "x" * 10_000: 1, **{f"k{number}": 1 for number in range(500)}})
+
+    said = str(refused.value)
+    assert "a\\nb: is not a field" in said
+    assert said.endswith("and 482 more")
+    assert said.isprintable()
+    assert len(said) < 2_000
+
+
+def test_a_time_before_1970_is_not_none() -> None:
+    """The ledger's 0 means that there is no deadline."""
+    job = CreateOpportunity.parse({**LEAST, "deadline": "1960-01-01T00:00:00Z"})
+
+    assert milliseconds(job.deadline) == 1
+    assert milliseconds(None) == 0

@@ -137,3 +137,29 @@ def test_any_kwargs_make_a_job_or_a_named_refusal(kwargs: dict[str, object]) -> 
     except (InvalidJob, NotAJob):
         return
     assert read_message(encode(job)) == job
+
+
+def test_a_copy_that_nobody_validated_is_refused_by_field() -> None:
+    """`model_copy` checks nothing; a message that cannot be written must not take a batch down with it."""
+    job = SAMPLES["create-1-least"].model_copy(update={"title": "\ud800", "fields": {"a": "\udfff"}})
+
+    with pytest.raises(InvalidJob) as refused:
+        encode(job)
+
+    assert [problem.field for problem in refused.value.problems] == ["title", "fields"]
+
+
+def test_more_fields_than_a_job_has_are_counted_not_looked_at() -> None:
+    """Twenty thousand unknown fields cost no more than one."""
+    with pytest.raises(InvalidJob, match="there are 20000 fields"):
+        decode("opportunities.create", "a", (), {f"k{number}": 1 for number in range(20_000)})
+
+
+def test_bytes_are_read_as_utf_8_and_as_nothing_else() -> None:
+    """`json.loads` would guess UTF-16, and take half a character's bytes for a lone surrogate."""
+    message = encode(SAMPLES["create-1-least"])
+
+    with pytest.raises(NotAJob, match="not UTF-8"):
+        read_message(message.encode().replace(b'"T"', b'"\xed\xa0\x80"').replace(b"acme", b"\xed\xa0\x80"))
+    with pytest.raises(NotAJob):
+        read_message(message.encode("utf-16"))

@@ -1,11 +1,12 @@
-"""Running scripts from asyncio."""
+"""Running scripts from asyncio, and what they are given."""
 
+import json
 from typing import Any
 
 import pytest
 import redis
 
-from oppsync_worker.ledger.scripts import Call, run_async, run_many_async
+from oppsync_worker.ledger.scripts import Call, NotAnArgument, packed, run_async, run_many_async
 
 
 class Lost:
@@ -39,3 +40,20 @@ async def test_a_connection_that_uvloop_calls_closed_is_lost_like_any_other() ->
         await run_async(Lost(), call)  # type: ignore[arg-type]
     with pytest.raises(redis.ConnectionError):
         await run_many_async(Pipe(), [call])  # type: ignore[arg-type]
+
+
+def test_every_text_becomes_bytes() -> None:
+    """A lone surrogate as its escape: within JSON that is the same text again."""
+    text = json.dumps({"said": "\ud800 ç"}, ensure_ascii=False)
+
+    whole, plain, number, share, raw = packed(Call("x", (text, "\udfff", 7, 0.5, b"\xff")))
+
+    assert json.loads(whole) == {"said": "\ud800 ç"}
+    assert (plain, number, share, raw) == (b"\\udfff", b"7", b"0.5", b"\xff")
+
+
+@pytest.mark.parametrize("argument", [None, True, [], {}, object()])
+def test_what_redis_has_no_form_for_is_named(argument: Any) -> None:
+    """A defect of the caller's."""
+    with pytest.raises(NotAnArgument, match=type(argument).__name__):
+        packed(Call("settle", (argument,)))

@@ -287,3 +287,14 @@ async def test_how_late_a_request_left_is_told() -> None:
     ((counted_at, late_s),) = book.late
     assert counted_at == 5
     assert 2 <= late_s < 60
+
+
+async def test_a_defect_before_the_job_is_begun_is_that_jobs_end() -> None:
+    """Nothing was sent: a dead letter with a sentence, which can be replayed once the defect is mended."""
+    book = FakeBook([ZeroDivisionError("oops")])
+
+    end = await runner(book, FakeCrm()).deliver(delivery(CREATE))
+
+    assert end == Dead(Cause.INTERNAL, "an error of the worker's own, before anything was sent: ZeroDivisionError")
+    (settled,) = book.settled
+    assert (settled["to"], settled["cause"], settled["instance"]) == ("dead", "internal", "acme")

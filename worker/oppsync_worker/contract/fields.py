@@ -29,11 +29,12 @@ def _money(value: object) -> Decimal:
         raise ValueError("must be a decimal number such as 1234.56")  # noqa: TRY004 - pydantic reads a TypeError as our bug
     try:
         amount = Decimal(str(value))
-    except ArithmeticError:
+    except (ArithmeticError, ValueError):
         raise ValueError("must be a decimal number such as 1234.56, without thousands separators") from None
     if not amount.is_finite():
         raise ValueError("must be a finite number")
-    if abs(amount) >= Decimal(10) ** (MONEY_DIGITS - 2):
+    # `abs` would round, and fail for an exponent such as that of 1e999999999.
+    if amount.copy_abs() >= Decimal(10) ** (MONEY_DIGITS - 2):
         raise ValueError(f"must have at most {MONEY_DIGITS - 2} digits before the point")
     cents = amount.quantize(Decimal("0.01"))
     if cents != amount:
@@ -67,7 +68,8 @@ def iso_utc(moment: datetime) -> str:
 
 def milliseconds(moment: datetime | None) -> int:
     """A point in time as the ledger keeps it; 0 for none."""
-    return round(moment.timestamp() * 1000) if moment else 0
+    # What lies before 1970 is long ago, and must not read as "none".
+    return max(1, round(moment.timestamp() * 1000)) if moment else 0
 
 
 def _not_blank(value: str) -> str:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from oppsync_worker.contract.errors import FieldProblem, InvalidJob
+from oppsync_worker.contract.errors import FieldProblem, InvalidJob, told
 from oppsync_worker.contract.fields import CustomFields, Id, Instance, JobId, Key, Moment, Money, Title
 from oppsync_worker.contract.names import Kind, Lane
 
@@ -154,10 +154,22 @@ JOB_TYPES: dict[Kind, type[CreateOpportunity] | type[UpdateOpportunity]] = {
 AnyJob = CreateOpportunity | UpdateOpportunity
 
 
+PROBLEMS_TOLD: Final = 20
+"""Problems that are named; of more, only how many there are."""
+
+NAME_TOLD_CHARS: Final = 80
+"""Of a field's name: a stranger may have chosen it."""
+
+
 def _problems(error: ValidationError) -> tuple[FieldProblem, ...]:
     problems = []
-    for detail in error.errors(include_url=False, include_context=False, include_input=False):
-        where = [str(part) for part in detail["loc"] if not str(part).startswith(("function-", "constrained-"))]
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    for detail in details[:PROBLEMS_TOLD]:
+        where = [
+            told(str(part), NAME_TOLD_CHARS)
+            for part in detail["loc"]
+            if not str(part).startswith(("function-", "constrained-"))
+        ]
         message = detail["msg"].removeprefix("Value error, ")
         if detail["type"] == "extra_forbidden":
             message = "is not a field of this job"
@@ -167,4 +179,6 @@ def _problems(error: ValidationError) -> tuple[FieldProblem, ...]:
             message = "holds characters that are not allowed, or is too long"
         message = message.replace("Input should be", "must be").replace("String should", "must")
         problems.append(FieldProblem(".".join(where[:2]), message))
+    if len(details) > PROBLEMS_TOLD:
+        problems.append(FieldProblem("", f"and {len(details) - PROBLEMS_TOLD} more"))
     return tuple(dict.fromkeys(problems))

@@ -18,6 +18,12 @@ MAX_MESSAGE_BYTES: Final = 256 * 1024
 Above `MAX_JOB_BYTES` by the base64 and the headers that other Celery producers add.
 """
 
+MAX_NESTED: Final = 32
+"""Deepest nesting that is read of a job's fields. None needs more than two, and readers fail at depths of their own."""
+
+MAX_FIELDS: Final = 64
+"""Most fields that are looked at one by one; a job has about twenty. Custom fields are one of them."""
+
 
 class Kind(StrEnum):
     """What a job does; the value is the Celery task's name."""

@@ -5,7 +5,8 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 from celery.worker import state as celery_state
@@ -117,14 +118,15 @@ class Engine:
         return end
 
     def bury(self, tag: str, message: Mapping[str, Any] | None, *, cause: Cause, detail: str) -> None:
-        """Bury a claimed message that cannot be run. On failure the claim is left to its lease."""
-        job_id = self._redis_job(tag)
-        if job_id is None:
-            return
-        hand = ends.Hand(tag, job_id, self.ttl_s)
-        task = str((message or {}).get("task") or "")[:200]
-        if self._settle(hand, ends.bury(hand, cause=cause, detail=detail, kind=task)):
-            self.reporter.buried_unread(job_id, task, cause, detail)
+        """Bury a claimed message that cannot be run. Never raises: on failure the claim is left to its lease."""
+        with self._guarded(tag):
+            job_id = self._redis_job(tag)
+            if job_id is None:
+                return
+            hand = ends.Hand(tag, job_id, self.ttl_s)
+            task = str((message or {}).get("task") or "")[:200]
+            if self._settle(hand, ends.bury(hand, cause=cause, detail=detail, kind=task)):
+                self.reporter.buried_unread(job_id, task, cause, detail)
 
     def release(self, tag: str) -> None:
         """Hand a claim back. On failure it is left to its lease."""
@@ -138,9 +140,14 @@ class Engine:
         """Celery is done with a message. What nobody has settled must not disappear with it.
 
         That happens when Celery gives a message up by itself: revoked, timed out, or an error that escaped its tracer.
+        Never raises: on failure the claim is left to its lease.
         """
         if self.hands.drop(tag) is not Hold.TAKEN:
             return
+        with self._guarded(tag):
+            self._give_up(tag)
+
+    def _give_up(self, tag: str) -> None:
         job_id = self._redis_job(tag)
         if job_id is None:
             return
@@ -159,6 +166,15 @@ class Engine:
     def close(self) -> None:
         """Close the consumer thread's connections."""
         self._redis.close()
+
+    @contextmanager
+    def _guarded(self, tag: str) -> Iterator[None]:
+        """The last net: whatever goes wrong with one message must not reach Celery, which would end the worker."""
+        try:
+            yield
+        except Exception:
+            self.hands.abandon(tag)
+            logger.exception("claim %s left to its lease", tag)
 
     def _redis_job(self, tag: str) -> str | None:
         try:

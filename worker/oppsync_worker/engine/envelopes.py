@@ -1,30 +1,32 @@
 """Reading a claimed message for Celery, and refusing what Celery would choke on.
 
-Stock Celery exits on a body that is not base64, and drops a message whose content type it does not accept. Everything
-that can be wrong with a message is found here, before Celery sees it.
+Stock Celery exits on a body that is not base64, drops a message whose content type it does not accept, and lets the
+third part of a body overwrite headers, even the one that tells whose claim it is. Everything that can be wrong with a
+message is found here, before Celery sees it; and what Celery sees is written anew, so that nothing of a stranger's
+envelope is left in it but the task, the id and the fields.
 """
 
-import base64
-import binascii
 import json
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
+from oppsync_worker.contract.errors import Unreadable
 from oppsync_worker.contract.names import Lane
 from oppsync_worker.contract.states import Cause
+from oppsync_worker.contract.wire import EMBED, Envelope
 from oppsync_worker.engine.engine import TAG_HEADER
 from oppsync_worker.ledger.claims import Claimed
 
-_ENCODINGS: Final = {"utf-8", "utf8", "us-ascii"}
+__all__ = ["Unreadable", "prepare"]
 
+_TIMES: Final[tuple[tuple[str, str, Callable[..., datetime]], ...]] = (
+    ("eta", "not_before", max),
+    ("expires", "deadline", min),
+)
+"""A header of Celery's, the job's field of the same meaning, and which of the two counts where both are given."""
 
-class Unreadable(Exception):
-    """The message cannot be run; `cause` and the text say why. `headers` are what could be read of it."""
-
-    def __init__(self, cause: Cause, detail: str, headers: dict[str, Any] | None = None) -> None:
-        super().__init__(detail)
-        self.cause = cause
-        self.headers = headers or {}
+_LINKS: Final = {"callbacks": "link", "errbacks": "link_error", "chain": "a chain", "chord": "a chord"}
 
 
 def prepare(claimed: Claimed) -> dict[str, Any]:
@@ -36,68 +38,87 @@ def prepare(claimed: Claimed) -> dict[str, Any]:
     Raises:
         Unreadable: it is no message that a task here could run.
     """
+    opened = Envelope.open(claimed.message)
+    _refuse_links(opened)
+    fields, text = opened.fields, opened.body
+    changed = not opened.plain or opened.embed != EMBED
+    for header, name, choose in _TIMES:
+        if opened.headers.get(header) is not None:
+            fields[name] = _moment(opened, header, fields.get(name), choose)
+            changed = True
+    if "lane" not in fields:
+        fields["lane"] = Lane(claimed.queue.rpartition(".")[2])
+        changed = True
+    if changed:
+        text = json.dumps([opened.args, fields, EMBED])
+    return {
+        "body": text,
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": {
+            "lang": "py",
+            "task": opened.task,
+            "id": opened.job_id,
+            "root_id": opened.job_id,
+            "parent_id": None,
+            "group": None,
+            "shadow": None,
+            "retries": 0,
+            "eta": None,
+            "expires": None,
+            # A limit of the producer's would make Celery give a job up in the middle of a call.
+            "timelimit": [None, None],
+            # Celery writes them into its log.
+            "argsrepr": "",
+            "kwargsrepr": "",
+            "ignore_result": True,
+            "stamped_headers": None,
+            "stamps": {},
+            TAG_HEADER: claimed.tag,
+        },
+        "properties": {
+            "correlation_id": opened.job_id,
+            "reply_to": "",
+            "delivery_mode": 2,
+            "delivery_info": {"exchange": "", "routing_key": claimed.queue},
+            "priority": 0,
+            "body_encoding": "utf-8",
+            "delivery_tag": claimed.tag,
+        },
+    }
+
+
+def _refuse_links(opened: Envelope) -> None:
+    """Refuse what is to be called when the job has ended.
+
+    Celery calls it in the worker that runs the task. Here a job may end anywhere: in a look-up, in the sweep, by its
+    deadline, by a person's hand, weeks later; and where another application's tasks are to be sent, nobody here knows.
+    A callback that came only now and then would be worse than none.
+    """
+    given = [word for name, word in _LINKS.items() if opened.embed and opened.embed.get(name)]
+    if given:
+        said = (
+            f"{' and '.join(given)}: nothing is called here when a job has ended; send it without, wait for its outcome"
+            " (AsyncResult, JobClient.wait), and send what is to follow then"
+        )
+        raise Unreadable(Cause.INVALID, said, task=opened.task)
+
+
+def _moment(opened: Envelope, header: str, own: object, choose: Callable[..., datetime]) -> object:
+    """The time that counts. A field that is no time is left as it is: the contract refuses it under its name."""
+    moment = _time(opened.headers[header])
+    if moment is None:
+        said = f"{header}: must be an ISO 8601 time with a time zone"
+        raise Unreadable(Cause.INVALID, said, task=opened.task)
+    if own is None:
+        return moment.isoformat()
+    other = _time(own)
+    return choose(moment, other).isoformat() if other else own
+
+
+def _time(value: object) -> datetime | None:
     try:
-        payload = json.loads(claimed.message)
-        headers, properties = dict(payload["headers"]), dict(payload["properties"])
-        body = payload["body"]
-        payload["headers"], payload["properties"] = headers, properties
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise Unreadable(Cause.UNDECODABLE, f"the message cannot be read: {type(error).__name__}") from None
-    content = (payload.get("content-type"), str(payload.get("content-encoding") or "utf-8").lower())
-    if content[0] != "application/json" or content[1] not in _ENCODINGS:
-        raise Unreadable(Cause.UNDECODABLE, f"the body is {_short(content[0])}; only JSON is accepted", headers)
-    text = _body(body, properties.get("body_encoding"), headers)
-    args, kwargs, embed = _call(text, headers)
-    for name, field in (("eta", "not_before"), ("expires", "deadline")):
-        if headers.get(name) is not None:
-            kwargs.setdefault(field, _moment(headers[name], name, headers))
-            headers[name] = None
-            text = json.dumps([args, kwargs, embed])
-    if "lane" not in kwargs:
-        kwargs["lane"] = Lane(claimed.queue.rpartition(".")[2])
-        text = json.dumps([args, kwargs, embed])
-    payload["body"] = text
-    properties["body_encoding"] = "utf-8"
-    properties["delivery_tag"] = claimed.tag
-    properties["delivery_info"] = {"exchange": "", "routing_key": claimed.queue}
-    properties["priority"] = 0
-    headers[TAG_HEADER] = claimed.tag
-    # A limit of the producer's would make Celery give a job up in the middle of a call.
-    headers["timelimit"] = [None, None]
-    headers["retries"] = 0
-    # Celery looks these up in tables of its own, and falls over what cannot be looked up.
-    headers.update({"shadow": None, "group": None, "stamped_headers": None, "stamps": {}})
-    return dict(payload)
-
-
-def _body(body: str, encoding: object, headers: dict[str, Any]) -> str:
-    if str(encoding or "").lower() != "base64":
-        return body
-    try:
-        return base64.b64decode(body, validate=True).decode("utf-8")
-    except (binascii.Error, ValueError):
-        raise Unreadable(Cause.UNDECODABLE, "the body is not base64 of UTF-8 text", headers) from None
-
-
-def _call(text: str, headers: dict[str, Any]) -> tuple[list[Any], dict[str, Any], Any]:
-    try:
-        args, kwargs, embed = json.loads(text)
-    except (ValueError, TypeError, RecursionError):
-        raise Unreadable(Cause.UNDECODABLE, "the body is not JSON [args, kwargs, embed]", headers) from None
-    if not isinstance(args, list) or not isinstance(kwargs, dict) or not isinstance(embed, dict | None):
-        raise Unreadable(Cause.UNDECODABLE, "the body is not JSON [args, kwargs, embed]", headers)
-    return args, kwargs, embed
-
-
-def _moment(value: object, name: str, headers: dict[str, Any]) -> str:
-    try:
-        moment = datetime.fromisoformat(str(value))
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise Unreadable(Cause.INVALID, f"{name}: must be an ISO 8601 time with a time zone", headers)
-    return moment.isoformat()
-
-
-def _short(value: object) -> str:
-    return repr(value)[:60]
+        return None
+    return moment if moment and moment.tzinfo else None

@@ -145,19 +145,23 @@ class Channel(stock.Channel):  # type: ignore[misc]
         return taken
 
     def _hand_on(self, claimed: Claimed) -> None:
-        headers: dict[str, Any] = {}
+        """Read a message and give it to Celery. Whatever is in it, this neither raises nor leaves the claim renewed."""
         try:
             payload = prepare(claimed)
-            headers = payload["headers"]
-            self.connection._deliver(payload, claimed.queue)  # noqa: SLF001
-        except Unreadable as error:
-            self.engine.bury(claimed.tag, error.headers, cause=error.cause, detail=str(error))
-            self.engine.hands.drop(claimed.tag)
         except Exception as error:
-            # Whatever Celery makes of it: one message must never stop the worker, nor be lost with its lease renewed.
-            logger.exception("a message could not be delivered")
-            said = f"the message cannot be delivered: {type(error).__name__}"
-            self.engine.bury(claimed.tag, headers, cause=Cause.INTERNAL, detail=said)
+            refused = error if isinstance(error, Unreadable) else None
+            if refused is None:
+                logger.exception("a message could not be read")
+                refused = Unreadable(Cause.INTERNAL, f"the message cannot be read: {type(error).__name__}")
+            self.engine.bury(claimed.tag, {"task": refused.task}, cause=refused.cause, detail=str(refused))
+            self.engine.hands.drop(claimed.tag)
+            return
+        try:
+            self.connection._deliver(payload, claimed.queue)  # noqa: SLF001
+        except Exception:
+            # Celery got what is written here, so that the message is not to blame: its lease runs out, and it is
+            # delivered again; should it be to blame all the same, it is buried as poison in the end.
+            logger.exception("a message could not be delivered; its claim is left to its lease")
             self.engine.hands.drop(claimed.tag)
             virtual.QoS.ack(self.qos, claimed.tag)
 

@@ -22,7 +22,7 @@ from oppsync_worker.contract.states import State
 from oppsync_worker.ledger import begin as beginning
 from oppsync_worker.ledger import claims, ends, keys
 from oppsync_worker.ledger.connect import LedgerUnavailable, connection_options, explain
-from oppsync_worker.ledger.scripts import Call, run_async, run_many_async
+from oppsync_worker.ledger.scripts import Call, packed, run_async, run_many_async
 
 FIRST_PAUSE_S: Final = 0.05
 MOST_PAUSE_S: Final = 2.0
@@ -131,7 +131,11 @@ class Book:
             pause = min(pause * 2, MOST_PAUSE_S)
 
     async def _once(self, call: Call) -> Any:
-        """Run a script together with all others that are asked for meanwhile: one round trip and one write to disk."""
+        """Run a script together with all others that are asked for meanwhile: one round trip and one write to disk.
+
+        What is wrong with a call, its own caller hears of, here; the others never do.
+        """
+        call = Call(call.script, packed(call))
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._asked.append((call, answer))
         if self._flushing is None:
@@ -142,10 +146,7 @@ class Book:
         try:
             while self._asked:
                 batch, self._asked = self._asked[:BATCH], self._asked[BATCH:]
-                try:
-                    answers = await run_many_async(self.redis, [call for call, _ in batch])
-                except Exception as error:  # noqa: BLE001 - whatever it is, whoever asked must hear of it
-                    answers = [error] * len(batch)
+                answers = await self._answers([call for call, _ in batch])
                 self.heard += 1
                 for (_, future), answer in zip(batch, answers, strict=True):
                     if future.done():
@@ -156,6 +157,18 @@ class Book:
                         future.set_result(answer)
         finally:
             self._flushing = None
+
+    async def _answers(self, calls: list[Call]) -> list[Any]:
+        try:
+            return await run_many_async(self.redis, calls)
+        except RedisError as error:
+            return [error] * len(calls)
+        except Exception as error:  # noqa: BLE001 - whatever it is, whoever asked must hear of it
+            if len(calls) == 1:
+                return [error]
+            # Something is wrong with one of them, and only that one's caller may hear of it. Every script is safe to
+            # repeat, should some have been carried out.
+            return [answer for call in calls for answer in await self._answers([call])]
 
     async def close(self) -> None:
         """Close the connections."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from oppsync_worker.contract.errors import told
 from oppsync_worker.contract.states import Cause, State
 from oppsync_worker.ledger.scripts import Argument, Call
 from oppsync_worker.version import release
@@ -91,6 +92,10 @@ class Hand:
 def arguments(given: Mapping[str, Argument | None]) -> list[Argument]:
     """Names and values in turns, without what is not known."""
     return [part for name, value in given.items() if value is not None for part in (name, value)]
+
+
+SENTENCE_CHARS: Final = 1_500
+"""Longest sentence that is kept of why a job died: a stranger's fields may be quoted in it."""
 
 
 def result_json(result: Mapping[str, Any]) -> str:
@@ -210,11 +215,11 @@ def bury(
         State.DEAD,
         {
             "cause": cause.value,
-            "detail": detail,
+            "detail": told(detail, SENTENCE_CHARS),
             "attempt": attempt.as_json() if attempt else None,
             "version": release(),
-            "kind": kind,
-            "instance": instance,
+            "kind": kind and told(kind, SENTENCE_CHARS),
+            "instance": instance and told(instance, SENTENCE_CHARS),
         },
         effects,
     )

@@ -37,6 +37,35 @@ class Call:
     arguments: tuple[Argument, ...]
 
 
+class NotAnArgument(TypeError):
+    """Something was to be handed to a script that Redis has no form for: an error of the call that it stands in."""
+
+
+def packed(call: Call) -> tuple[bytes, ...]:
+    """A call's arguments as bytes. The one place where texts become what Redis is sent, so that none can be refused.
+
+    What UTF-8 has no bytes for (a lone surrogate, which JSON can say) becomes its escape: within JSON that is the same
+    text again, in words for people it stays visible. The contract lets none into what names a job.
+
+    Raises:
+        NotAnArgument: one is neither text nor number nor bytes.
+    """
+    return tuple(
+        [
+            one.encode("utf-8", "backslashreplace") if isinstance(one, str) else _bytes(call, one)
+            for one in call.arguments
+        ]
+    )
+
+
+def _bytes(call: Call, argument: object) -> bytes:
+    if isinstance(argument, bytes):
+        return argument
+    if isinstance(argument, int | float) and not isinstance(argument, bool):
+        return repr(argument).encode("ascii")
+    raise NotAnArgument(f"the script {call.script} was given an argument of type {type(argument).__name__}")
+
+
 @cache
 def load(name: str) -> Script:
     """Read a script and put in the files that its `-- #include` lines name, each of them once."""
@@ -55,11 +84,11 @@ def _lines(name: str, included: set[str]) -> Iterator[str]:
 
 def run(client: "redis.Redis", call: Call) -> Any:
     """Run a script and wait for its answer."""
-    script = load(call.script)
+    script, arguments = load(call.script), packed(call)
     try:
-        return client.evalsha(script.digest, 0, *call.arguments)
+        return client.evalsha(script.digest, 0, *arguments)
     except NoScriptError:
-        return client.eval(script.text, 0, *call.arguments)
+        return client.eval(script.text, 0, *arguments)
 
 
 @contextmanager
@@ -73,17 +102,17 @@ def _a_lost_link_is_a_redis_error() -> Iterator[None]:
 
 async def run_async(client: "redis.asyncio.Redis", call: Call) -> Any:
     """Run a script from asyncio."""
-    script = load(call.script)
+    script, arguments = load(call.script), packed(call)
     with _a_lost_link_is_a_redis_error():
         try:
-            return await client.evalsha(script.digest, 0, *call.arguments)
+            return await client.evalsha(script.digest, 0, *arguments)
         except NoScriptError:
-            return await client.eval(script.text, 0, *call.arguments)
+            return await client.eval(script.text, 0, *arguments)
 
 
 def _pipe(pipe: Any, calls: list[Call]) -> Any:
     for call in calls:
-        pipe.evalsha(load(call.script).digest, 0, *call.arguments)
+        pipe.evalsha(load(call.script).digest, 0, *packed(call))
     return pipe
 
 

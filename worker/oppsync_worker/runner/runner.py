@@ -119,6 +119,8 @@ class Runner:
             job = decode(delivery.task, delivery.job_id, delivery.args, delivery.kwargs)
         except ContractError as error:
             return await self._refuse(hand, delivery, error)
+        except Exception as bug:  # noqa: BLE001 - a defect of ours in reading one job is that job's end, and no other's
+            return await self._broken(hand, bug, delivery.task, None)
         report = Report.of(job)
         with handling(job.job_id, instance=job.instance, kind=job.kind, lane=job.lane):
             return await self._carry(hand, job, report)
@@ -130,7 +132,12 @@ class Runner:
             state = await self._book.settle(call)
             self._reporter.parked(report, state or State.HELD, cause="unknown_instance")
             return Parked(state or State.HELD)
-        begun = await self._begin(hand, job, instance, report)
+        try:
+            begun = await self._begin(hand, job, instance, report)
+        except LedgerUnavailable:
+            raise
+        except Exception as bug:  # noqa: BLE001 - as above; nothing was sent
+            return await self._broken(hand, bug, job.kind.value, job.instance)
         if not isinstance(begun, Go):
             return begun
         if begun.overwritten:
@@ -216,3 +223,11 @@ class Runner:
         await self._book.settle(call)
         self._reporter.buried_unread(delivery.job_id, delivery.task, Cause.INVALID, str(error))
         return Dead(Cause.INVALID, str(error))
+
+    async def _broken(self, hand: ends.Hand, bug: Exception, kind: str, instance: str | None) -> End:
+        """Bury a job that an error of ours keeps from being begun; a person may replay it once that is mended."""
+        self._reporter.unexpected(bug, None)
+        said = f"an error of the worker's own, before anything was sent: {type(bug).__name__}"
+        await self._book.settle(ends.bury(hand, cause=Cause.INTERNAL, detail=said, kind=kind, instance=instance))
+        self._reporter.buried_unread(hand.job_id, kind, Cause.INTERNAL, said)
+        return Dead(Cause.INTERNAL, said)

@@ -23,6 +23,15 @@ for i = 5, #ARGV, 2 do a[ARGV[i]] = ARGV[i + 1] end
 local now, key = now_ms(), job_key(id)
 local message, own, queue = unpack(redis.call('HMGET', claim_key(tag), 'message', 'own', 'queue'))
 local job = read(id)
+local known = job.kind and job.kind ~= '' and job.instance ~= ''
+if message and known and own == '0' and job.token ~= tag and redis.call('HEXISTS', key, 'foreign') == 0 then
+  -- A copy that somebody else made under a taken id, and made badly: the job is left alone, wherever it is.
+  local dead = to == 'dead'
+  put_aside(tag, message, now, dead and a.cause or 'malformed', dead and a.detail or 'another job stands under its id',
+    queue, a.version or '')
+  let_go(tag)
+  return 'dead'
+end
 if not message then
   if job.token ~= tag then return 'lost' end
   if job.state == to then return to end
@@ -36,13 +45,6 @@ elseif job.state and job.state ~= 'sending' and job.state ~= 'queued' then
   if job.state == 'dead' and job.message == '' then redis.call('HSET', key, 'message', message) end
   let_go(tag)
   return 'lost'
-end
-local known = job.kind and job.kind ~= '' and job.instance ~= ''
-if known and job.state == 'queued' and own == '0' and redis.call('HEXISTS', key, 'foreign') == 0 then
-  -- A copy that somebody else made under a taken id, and made badly: the job is left alone.
-  put_aside(tag, message, now, a.cause or 'malformed', a.detail or 'another job stands under its id', queue, a.version or '')
-  let_go(tag)
-  return 'dead'
 end
 if not known then
   redis.call('HSET', key, 'kind', a.kind or '', 'instance', a.instance or '', 'lane', a.lane or job.lane, 'at',
