@@ -58,13 +58,14 @@ class FakeBook:
     told: list[dict[str, Any]] = field(default_factory=list)
     late: list[tuple[int, float]] = field(default_factory=list)
     away: bool = False
+    absences: int = 0
 
     async def surely(self, call: Call) -> Any:
         await asyncio.sleep(0)
         if self.away:
             raise LedgerUnavailable("away")
         if call.script == "look":
-            return [self.leave.pop(0), 1]
+            return [self.leave.pop(0), 1, self.absences]
         _, _, to, _, *pairs = call.arguments
         self.told.append({"to": to, **dict(zip(pairs[::2], pairs[1::2], strict=True))})
         if self.answers:

@@ -82,12 +82,18 @@ class Question:
     """Whether SprintHub is known to keep the marker in this funnel; None when nobody has seen yet."""
     elapsed_s: float
     """Since the create was sent."""
+    absences: int = 0
+    """How often the create was proved absent before, and sent again."""
 
     @property
     def times_s(self) -> tuple[float, ...]:
-        """When to look. Reading a column costs many requests, so it is done less often."""
+        """When to look: at all times, or soon and at the last two, which is what the proof of absence takes.
+
+        Reading a column costs many requests, so it is done less often; and so is looking for a create that was proved
+        absent before, which will most likely be absent again.
+        """
         times = self.settings.probe_after_seconds
-        return times if self.has_lead else tuple(sorted({times[0], *times[-2:]}))
+        return times if self.has_lead and not self.absences else tuple(sorted({times[0], *times[-2:]}))
 
     @property
     def over(self) -> bool:
