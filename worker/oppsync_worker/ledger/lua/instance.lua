@@ -7,6 +7,7 @@
 -- Returns 1 if jobs were freed.
 local instance, fingerprint_now = ARGV[1], ARGV[2]
 redis.call('HSET', P .. 'budget:' .. instance, unpack(ARGV, 3))
+another_credential(instance, fingerprint_now, now_ms())
 local hold = P .. 'hold:' .. instance
 local cause, fingerprint = unpack(redis.call('HMGET', hold, 'cause', 'fingerprint'))
 if cause == 'credential' and fingerprint ~= fingerprint_now then

@@ -5,11 +5,15 @@
 --   refused      the different jobs that were refused, as many as are needed to tell
 --   refused_at   when the last round was counted
 -- and for good: proofs, how often a job succeeded after others had been refused; refused_era, how often the credential was
--- found bad.
+-- found bad, or was another one; refused_by, the credential (its fingerprint) that was refused last.
+--
+-- oppsync:refused:<instance>   jobs that were refused and are tried again later: at once, when the credential is another one
 --
 -- In the entry of a job that was refused: refused, how often in all; refused_in, the era and the proofs at its first
 -- refusal in that era; refused_alone, how often it was refused with nobody beside it although others had succeeded in
 -- between; place, its place in line from now on, behind all that waited when it was refused.
+
+local MOST_REMEMBERED = 1000
 
 local function told_apart(names)
   local count = 0
@@ -41,12 +45,13 @@ local function refused(job, a, now)
   redis.call('HSET', budget, 'refusals', rounds, 'refused', names, 'refused_at', int(last))
 
   local times = redis.call('HINCRBY', key, 'refused', 1)
-  job.place = int(now)
+  job.place = int(now + 1)
   redis.call('HSET', key, 'place', job.place)
   local first_era, first_proofs = (redis.call('HGET', key, 'refused_in') or ''):match('^(%d+):(%d+)$')
   if first_era ~= era then
     first_proofs = proofs
     redis.call('HSET', key, 'refused_in', era .. ':' .. int(proofs))
+    redis.call('HDEL', key, 'refused_alone')
   end
 
   if told_apart(names) > 1 then
@@ -61,19 +66,39 @@ local function refused(job, a, now)
     a.detail = (a.detail or '') .. ': refused ' .. times .. ' times, while other jobs of ' .. job.instance
       .. ' succeeded. Its credential has no right to what this job names (funnel, column, record or user): grant the right'
       .. ' in SprintHub or mend the job, then replay it'
+    redis.call('SREM', P .. 'refused:' .. job.instance, job.id)
     return 'dead'
+  end
+  redis.call('HSET', budget, 'refused_by', a.fingerprint or '')
+  if redis.call('SCARD', P .. 'refused:' .. job.instance) < MOST_REMEMBERED then
+    redis.call('SADD', P .. 'refused:' .. job.instance, job.id)
   end
   a.delay = math.min(tonumber(a.most_delay_ms), tonumber(a.own_pause_ms) * 2 ^ math.min(times - 1, 30))
   return 'scheduled'
 end
 
--- A job of the instance succeeded: its credential is good.
-local function accepted(instance)
-  local budget = P .. 'budget:' .. instance
+-- The job succeeded: the credential of its instance is good.
+local function accepted(job)
+  local budget = P .. 'budget:' .. job.instance
+  if job.place then redis.call('SREM', P .. 'refused:' .. job.instance, job.id) end
   if redis.call('HDEL', budget, 'refusals') == 1 then
     redis.call('HDEL', budget, 'refused', 'refused_at')
     redis.call('HINCRBY', budget, 'proofs', 1)
   end
+end
+
+-- A worker has told of a credential: if another one was refused, whoever was refused with it is tried now.
+local function another_credential(instance, fingerprint, now)
+  local budget, remembered = P .. 'budget:' .. instance, P .. 'refused:' .. instance
+  local refused_by = redis.call('HGET', budget, 'refused_by')
+  if not refused_by or refused_by == fingerprint then return end
+  redis.call('HDEL', budget, 'refused_by', 'refusals', 'refused', 'refused_at')
+  redis.call('HINCRBY', budget, 'refused_era', 1)
+  for _, id in ipairs(redis.call('SMEMBERS', remembered)) do
+    local state, cause = unpack(redis.call('HMGET', job_key(id), 'state', 'cause'))
+    if state == 'scheduled' and cause == 'credential' then redis.call('ZADD', P .. 'schedule', 'XX', int(now), id) end
+  end
+  redis.call('DEL', remembered)
 end
 
 -- The hold of a bad credential is lifted: one request tries it before all others follow.

@@ -57,7 +57,7 @@ end
 if a.refusals then
   to = refused(job, a, now)
 elseif to == 'succeeded' then
-  accepted(job.instance)
+  accepted(job)
 end
 if a.beat then pulse(job.instance, id, a.beat, now) end
 if a.cool_ms and not a.refusals then cool_down(job.instance, now, tonumber(a.cool_ms), tonumber(a.limit or nil)) end
