@@ -225,8 +225,10 @@ def test_how_often_it_was_proved_absent_is_counted_until_it_is_replayed(desk: De
     desk.run(ends.doubt(hand, attempt=ATTEMPT))
     look = desk.look()
     assert desk.leave(look).absences == 1  # type: ignore[union-attr]
+    assert desk.field(job, "place") == "", "once absent, it keeps its place"
     desk.run(looking.bury(look, looking.Told("{}", WORKS), detail="again"))
     assert desk.field(job, "absent") == "2"
+    assert float(desk.field(job, "place")) > float(desk.field(job, "at"))
 
     desk.replay(job)
 

@@ -33,7 +33,9 @@ redis.call('HDEL', key, 'probe_token', 'look_at', 'unheard')
 if a.attempt then note(id, a.attempt) end
 if a.cause then redis.call('HSET', key, 'cause', a.cause, 'detail', a.detail or '') end
 if a.version then redis.call('HSET', key, 'version', a.version) end
-if a.absent then redis.call('HINCRBY', key, 'absent', 1) end
+-- Absent once, it goes back to where it stood; after that it may be the create that SprintHub cannot carry out, and waits
+-- behind all others, so that not the same one tries a failing instance again and again.
+if a.absent and redis.call('HINCRBY', key, 'absent', 1) > 1 then redis.call('HSET', key, 'place', int(now + 1)) end
 if a.sightings then redis.call('HSET', key, 'sightings', a.sightings) end
 
 if to == 'in_doubt' then
