@@ -40,7 +40,8 @@ def telling(plan: Plan) -> dict[str, str]:
         ),
         "call_seconds": f"{form.call_s:g} (default 40)",
         "budget.cool_down_seconds": f"{form.cool_down_s:g} (default 65)",
-        "retry": f"{ATTEMPTS} attempts, at most {form.retry_most_s:g} s apart (default 12, 900 s), as many of them proved absent (3)",
+        "retry": f"{ATTEMPTS} attempts, at most {form.retry_most_s:g} s apart (default 12, 900 s)",
+        "reconcile.max_absences": f"{ATTEMPTS} (default 3)",
     }
 
 
