@@ -219,6 +219,18 @@ def test_refused_again_after_it_was_released_needs_new_proof(desk: Desk) -> None
     assert desk.field(bad, "refused_alone") == ""
 
 
+def test_a_refusal_that_is_told_twice_counts_once(desk: Desk) -> None:
+    """The answer to the first telling was lost on its way."""
+    job = deal()
+    desk.enqueue(job)
+    hand, _ = send(desk)
+
+    states = [refuse(desk, hand) for _ in range(3)]
+
+    assert states == ["scheduled"] * 3
+    assert (desk.field(job, "refused"), desk.field(job, "attempts")) == ("1", "0")
+
+
 def test_another_token_hurries_those_that_the_old_one_could_not_send(desk: Desk) -> None:
     """They need not wait for a time that was chosen for a bad one; and nobody else is touched."""
     job, later = deal(), deal(not_before="2100-01-01T00:00:00Z")
@@ -240,7 +252,7 @@ def test_who_succeeds_after_all_is_remembered_no_more(desk: Desk) -> None:
     """One stray 401."""
     desk.enqueue(deal())
     refuse(desk, send(desk)[0])
-    assert desk.client.scard(f"{keys.PREFIX}refused:acme") == 1
+    assert desk.client.zcard(f"{keys.PREFIX}refused:acme") == 1
 
     desk.succeed(*send(desk))
 

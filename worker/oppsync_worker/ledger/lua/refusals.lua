@@ -7,7 +7,8 @@
 -- and for good: proofs, how often a job succeeded after others had been refused; refused_era, how often the credential was
 -- found bad, or was another one; refused_by, the credential (its fingerprint) that was refused last.
 --
--- oppsync:refused:<instance>   jobs that were refused and are tried again later: at once, when the credential is another one
+-- oppsync:refused:<instance>   jobs that were refused and are tried again later, by when: at once, when the credential is
+--                              another one
 --
 -- In the entry of a job that was refused: refused, how often in all; refused_in, the era and the proofs at its first
 -- refusal in that era; refused_alone, how often it was refused with nobody beside it although others had succeeded in
@@ -66,12 +67,12 @@ local function refused(job, a, now)
     a.detail = (a.detail or '') .. ': refused ' .. times .. ' times, while other jobs of ' .. job.instance
       .. ' succeeded. Its credential has no right to what this job names (funnel, column, record or user): grant the right'
       .. ' in SprintHub or mend the job, then replay it'
-    redis.call('SREM', P .. 'refused:' .. job.instance, job.id)
+    redis.call('ZREM', P .. 'refused:' .. job.instance, job.id)
     return 'dead'
   end
   redis.call('HSET', budget, 'refused_by', a.fingerprint or '')
-  if redis.call('SCARD', P .. 'refused:' .. job.instance) < MOST_REMEMBERED then
-    redis.call('SADD', P .. 'refused:' .. job.instance, job.id)
+  if redis.call('ZCARD', P .. 'refused:' .. job.instance) < MOST_REMEMBERED then
+    redis.call('ZADD', P .. 'refused:' .. job.instance, int(now), job.id)
   end
   a.delay = math.min(tonumber(a.most_delay_ms), tonumber(a.own_pause_ms) * 2 ^ math.min(times - 1, 30))
   return 'scheduled'
@@ -80,7 +81,7 @@ end
 -- The job succeeded: the credential of its instance is good.
 local function accepted(job)
   local budget = P .. 'budget:' .. job.instance
-  if job.place then redis.call('SREM', P .. 'refused:' .. job.instance, job.id) end
+  if job.place then redis.call('ZREM', P .. 'refused:' .. job.instance, job.id) end
   if redis.call('HDEL', budget, 'refusals') == 1 then
     redis.call('HDEL', budget, 'refused', 'refused_at')
     redis.call('HINCRBY', budget, 'proofs', 1)
@@ -94,7 +95,7 @@ local function another_credential(instance, fingerprint, now)
   if not refused_by or refused_by == fingerprint then return end
   redis.call('HDEL', budget, 'refused_by', 'refusals', 'refused', 'refused_at')
   redis.call('HINCRBY', budget, 'refused_era', 1)
-  for _, id in ipairs(redis.call('SMEMBERS', remembered)) do
+  for _, id in ipairs(redis.call('ZRANGE', remembered, 0, -1)) do
     local state, cause = unpack(redis.call('HMGET', job_key(id), 'state', 'cause'))
     if state == 'scheduled' and cause == 'credential' then redis.call('ZADD', P .. 'schedule', 'XX', int(now), id) end
   end
@@ -104,5 +105,5 @@ end
 -- The hold of a bad credential is lifted: one request tries it before all others follow.
 local function try_credential(instance, now)
   local budget = P .. 'budget:' .. instance
-  if redis.call('HSETNX', budget, 'trips', 1) == 1 then redis.call('HSET', budget, 'open_until', int(now)) end
+  if not redis.call('HGET', budget, 'trips') then redis.call('HSET', budget, 'trips', 1, 'open_until', int(now)) end
 end

@@ -29,6 +29,8 @@ local job = read(id)
 if not message then
   if job.token ~= tag then return 'lost' end
   if job.state == to then return to end
+  -- A refusal that is told once more: where it has led, is no matter of the one who tells it.
+  if a.refusals and (job.state == 'scheduled' or job.state == 'dead') then return job.state end
   -- The truth arrived late: the claim ran out, the job was put in doubt, and now its own attempt tells how it ended.
   if job.state ~= 'in_doubt' then return 'lost' end
 elseif job.state == 'sending' and job.token ~= tag then
