@@ -79,9 +79,10 @@ def test_what_the_version_before_learned_has_a_floor_too(desk: Desk) -> None:
     assert spacing_ms(desk) == pytest.approx(505, abs=30)
 
 
-def test_a_person_ends_a_cool_down(desk: Desk) -> None:
+@pytest.mark.parametrize("cool_down_ms", [900_000, 30_000], ids=["longer than a window", "shorter"])
+def test_a_person_ends_a_cool_down(desk: Desk, cool_down_ms: int) -> None:
     """Whoever waits goes on at once, and what was learned stays."""
-    throttle(desk, limit=300, cool_down_ms=900_000)
+    throttle(desk, limit=300, cool_down_ms=cool_down_ms)
     desk.line_moves()
     assert desk.claim() == []
     dry = operating.taken_away(desk.run(operating.resume("acme", dry_run=True)))

@@ -160,6 +160,9 @@ def test_what_a_throttle_disclosed_is_told_with_it() -> None:
     error = refusal(401, {"msg": "Unauthorized: too many requests", "usage": 101, "limite": "100"}, "7")
 
     assert str(error) == "HTTP 401: Unauthorized: too many requests (usage 101, limite 100)"
+    long = refusal(429, {"msg": "too many requests " * 30, "usage": 2**53 - 1, "limite": 2**53 - 1}, None)
+    assert len(long.seen.text) == 200
+    assert long.seen.text.endswith("(usage 9007199254740991, limite 9007199254740991)")
 
 
 @given(settings=SETTINGS)

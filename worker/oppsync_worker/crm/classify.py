@@ -36,7 +36,7 @@ from oppsync_worker.crm.answers import Expected, Record, Unreadable, figure, rea
 from oppsync_worker.crm.body import NOT_JSON, Answer, read_json
 from oppsync_worker.crm.http_date import ahead_s
 from oppsync_worker.crm.listings import Listing, read_listing
-from oppsync_worker.crm.redact import redact
+from oppsync_worker.crm.redact import MAX_TEXT_CHARS, redact
 from oppsync_worker.crm.retry_after import retry_after_seconds
 from oppsync_worker.crm.seen import messages_of, seen_in
 from oppsync_worker.crm.sightings import Sought
@@ -160,7 +160,8 @@ def _refusal(
         usage, limit = figure(figures.get("usage")), figure(figures.get("limite"))
         # Told along: it is what the pace is lowered by.
         said = [f"{name} {value}" for name, value in (("usage", usage), ("limite", limit)) if value is not None]
-        told = Seen(status, f"{seen.text} ({', '.join(said)})") if said else seen
+        figures_told = f" ({', '.join(said)})" if said else ""
+        told = Seen(status, seen.text[: MAX_TEXT_CHARS - len(figures_told)] + figures_told)
         return Throttled(told, retry_after_s=wait, usage=usage, limit=limit or None)
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return CredentialRefused(seen, retry_after_s=wait)
