@@ -153,6 +153,16 @@ async def test_any_error_status_with_any_body(
     assert len(crm.sim.records()) == 1
 
 
+async def test_an_error_can_ask_for_a_pause_and_disclose_a_limit(crm: Integrator) -> None:
+    """In whatever form: both are what the far end writes."""
+    crm.sim.add_fault("http:status=429,msg=too many requests,retry_after=999999999999,limite=1.0")
+
+    answer = await crm.create("m1")
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "999999999999")
+    assert answer.json() == {"msg": "too many requests", "usage": 2, "limite": "1.0"}
+
+
 async def test_a_200_is_not_enough(crm: Integrator) -> None:
     """HTML, half a JSON, an empty object, no id, another lead's echo, a body cut short."""
     answers = {}

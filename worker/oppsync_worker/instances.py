@@ -44,6 +44,13 @@ class BudgetSettings(_Table):
     """Requests in flight at once, over all workers; 0 means no cap."""
     cool_down_seconds: Seconds = 65.0
     """Pause of the whole instance after a throttle; 2 s was tried by integrators and replaced, 35-65 s recover."""
+    max_pause_seconds: Seconds = 900.0
+    """Longest pause that a throttle's `Retry-After` may ask for: whoever asks for more has made a mistake.
+    The instance is then tried four times an hour."""
+    learned_min_share: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Share of `requests` that is kept, however small the `limite` that a throttle discloses: its window is unknown."""
+    learned_seconds: Seconds = 3_600.0
+    """How long such a limit is believed; then `requests` are tried again."""
 
 
 class RetrySettings(_Table):
@@ -54,6 +61,9 @@ class RetrySettings(_Table):
     """A job that was first tried longer ago than this is buried as exhausted instead of tried again."""
     first_delay_seconds: Seconds = 2.0
     max_delay_seconds: Seconds = 900.0
+    """Longest wait before another attempt, whatever `Retry-After` asks for, and before a refused job is tried again."""
+    max_refusals: Annotated[int, Field(ge=1, le=1_000)] = 5
+    """How often one job alone may be refused with 401 or 403 while others of its instance succeed; then it is dead."""
 
 
 class ReconcileSettings(_Table):
@@ -77,6 +87,11 @@ class ReconcileSettings(_Table):
     """Nothing fits, but the proof is weaker: only the column's list could be read, or there is no marker."""
     patience_seconds: Annotated[float, Field(gt=0, le=7 * 86_400)] = 3_600.0
     """How long look-ups that fail are repeated before a person is asked."""
+    max_absences: Annotated[int, Field(ge=1, le=1_000)] = 3
+    """How often one create may be proved absent; then it is dead instead of sent again. Each time costs a request, and
+    the look-ups that prove it."""
+    max_share: Annotated[float, Field(gt=0, le=0.5)] = 0.25
+    """Share of the instance's requests that look-ups get at most while jobs wait for theirs."""
 
     @model_validator(mode="after")
     def _ever_later(self) -> Self:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from oppsync_worker.observe.observer import Observer
 from oppsync_worker.observe.sentry import flush, init_sentry
 from oppsync_worker.policy.verdicts import Bury, Defer, Doubt, HoldInstance, Retry, Verdict
 from oppsync_worker.runner.reports import Looked, Report
+from oppsync_worker.runner.settling import REFUSED
 from oppsync_worker.settings import Settings, SettingsError
 
 FLUSH_S = 2.0
@@ -63,6 +65,9 @@ class JobReporter:
             self._observer.notice("stale_claim", job_id=report.job_id, instance=report.instance)
         elif isinstance(verdict, Bury):
             self._observer.buried(line, detail=verdict.detail)
+        elif isinstance(verdict, HoldInstance) and state == State.DEAD:
+            refused = replace(line, verdict="bury", cause=Cause.REFUSED.value)
+            self._observer.buried(refused, detail=f"{error}: {REFUSED}")
 
     def parked(self, report: Report, state: State, *, cause: str) -> None:
         """Nothing was sent."""

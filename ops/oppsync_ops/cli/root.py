@@ -55,6 +55,7 @@ def _close_quietly() -> None:
         "dead": Lazy("oppsync_ops.cli.dead:dead", "Dead letters: look, replay, discard, export."),
         "doubt": Lazy("oppsync_ops.cli.doubt:doubt", "Creates whose answer was lost."),
         "hold": Lazy("oppsync_ops.cli.hold:hold", "Pause an instance, or let it go on."),
+        "budget": Lazy("oppsync_ops.cli.budget:budget", "Pace and pauses of an instance; end a pause."),
         "health": Lazy("oppsync_ops.health.command:health", "Whether this machine's worker is live, and ready."),
         "bench": Lazy("oppsync_ops.bench.command:bench", "Measure: latency, memory, throughput, budget."),
         "prove": Lazy("oppsync_ops.prove.command:prove", "Prove it: a run under every fault, audited at the CRM."),

@@ -25,6 +25,7 @@ _FIELDS = (
     "sent_at",
     "doubt",
     "sightings",
+    "absent",
 )
 
 
@@ -45,6 +46,8 @@ class Doubt:
     """When workers look for its record next; None when somebody must decide."""
     sightings: tuple[Mapping[str, Any], ...] = ()
     """Records of the CRM that may be it: ids, amounts, times, and what agrees with the job."""
+    absences: int = 0
+    """How often it was proved absent before, and sent again."""
 
     @property
     def is_a_persons(self) -> bool:
@@ -65,6 +68,7 @@ class Doubt:
             "sent_at": iso(moment(self.sent_at)),
             "needs_a_person": self.is_a_persons,
             "next_look": iso(moment(self.next_look)),
+            "absences": self.absences,
             "sightings": list(self.sightings),
         }
 
@@ -113,6 +117,7 @@ def _doubt(job_id: str, entry: Entry, next_look: int | None) -> Doubt:
         sent_at=int(sent_at) if sent_at else None,
         next_look=None if entry.get("doubt") == "person" else next_look,
         sightings=_sightings(entry.get("sightings")),
+        absences=int(entry.get("absent") or 0),
     )
 
 

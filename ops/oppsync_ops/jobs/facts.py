@@ -17,7 +17,7 @@ from oppsync_worker.contract.states import State
 from oppsync_worker.ledger import keys
 from oppsync_worker.ledger.reading import ask_outcomes, outcomes
 
-_MORE = ("token", "sent_at", "slot_at", "version", "crashes", "key", "record", "doubt")
+_MORE = ("token", "sent_at", "slot_at", "version", "crashes", "key", "record", "doubt", "refused", "absent")
 
 
 @dataclass(frozen=True, slots=True)

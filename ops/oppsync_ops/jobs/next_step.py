@@ -23,7 +23,6 @@ class NextStep:
 _PLAIN: Final = {
     State.UNKNOWN: "no such job: the id is wrong, another application pushed it and no worker has seen it yet, or it"
     " ended long ago and was forgotten",
-    State.SCHEDULED: "goes back to its lane when it is due",
     State.SUCCEEDED: "nothing: the CRM has it",
     State.DISCARDED: "nothing: it was dropped for good",
     State.MERGED: "nothing: it travelled inside the job it points to",
@@ -57,6 +56,16 @@ def _sending(facts: Facts) -> NextStep:
     return NextStep(f"{what}{by}; should the worker fall silent, the job is {lost} then", moment(facts.lease_until))
 
 
+def _scheduled(facts: Facts) -> NextStep:
+    text = "goes back to its lane when it is due"
+    if facts.outcome.cause == "credential":
+        text += (
+            ", behind all that waited when SprintHub refused it: its credential lacks a right that this job needs, or"
+            f" the token of {facts.outcome.instance} is bad"
+        )
+    return NextStep(text, facts.outcome.due)
+
+
 def _waiting(facts: Facts) -> NextStep:
     ahead = f"{facts.ahead} before it" if facts.ahead is not None else "its turn has just come"
     if facts.hold and facts.hold.is_set:
@@ -64,13 +73,15 @@ def _waiting(facts: Facts) -> NextStep:
     budget = facts.budget
     if budget is not None and budget.is_failing:
         return NextStep(
-            f"its instance does not answer: one request at a time tries it, and all others wait; {ahead}",
+            "its instance does not answer, or was just released: one request at a time tries it, and all others wait;"
+            f" {ahead}",
             moment(max(facts.now, budget.open_until)),
         )
     if budget is None or facts.ahead is None or budget.interval_ms is None:
         return NextStep(f"waits for a slot of its instance; {ahead}")
     start = max(facts.now, budget.cool_until, budget.next_slot)
-    cooling = ", after the cool-down" if budget.cool_until > facts.now else ""
+    resume = f"`oppsync budget resume {facts.outcome.instance}` ends it"
+    cooling = f", after the cool-down ({resume})" if budget.cool_until > facts.now else ""
     return NextStep(
         f"waits for a slot of its instance; {ahead}{cooling}; about then, if nothing comes in between",
         moment(start + facts.ahead * budget.interval_ms),
@@ -135,6 +146,7 @@ def _dead(facts: Facts) -> NextStep:
 _TELLERS: Final[Mapping[State, Callable[[Facts], NextStep]]] = {
     State.QUEUED: _queued,
     State.SENDING: _sending,
+    State.SCHEDULED: _scheduled,
     State.WAITING: _waiting,
     State.HELD: _held,
     State.BLOCKED: _blocked,

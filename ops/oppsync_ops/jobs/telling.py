@@ -15,6 +15,8 @@ def as_dict(facts: Facts) -> dict[str, Any]:
     return {
         **facts.outcome.as_dict(),
         "next": {"text": step.text, "at": iso(step.at)},
+        "refusals": int(facts.entry.get("refused") or 0),
+        "absences": int(facts.entry.get("absent") or 0),
         "history": list(facts.history),
         "forgotten_at": iso(moment(facts.forgotten_at)),
     }
@@ -39,6 +41,8 @@ def as_facts(facts: Facts) -> dict[str, object]:
         "enqueued": around(outcome.enqueued_at, facts.now),
         "attempts": outcome.attempts,
         "replays": outcome.replays or None,
+        "refusals": facts.entry.get("refused"),
+        "proved_absent": facts.entry.get("absent"),
         "buried_by_version": facts.entry.get("version"),
         "forgotten": around(moment(facts.forgotten_at), facts.now),
     }

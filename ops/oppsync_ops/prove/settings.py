@@ -41,6 +41,7 @@ def telling(plan: Plan) -> dict[str, str]:
         "call_seconds": f"{form.call_s:g} (default 40)",
         "budget.cool_down_seconds": f"{form.cool_down_s:g} (default 65)",
         "retry": f"{ATTEMPTS} attempts, at most {form.retry_most_s:g} s apart (default 12, 900 s)",
+        "reconcile.max_absences": f"{ATTEMPTS} (default 3)",
     }
 
 
@@ -61,7 +62,7 @@ def _table(name: str, allowance: Allowance, plan: Plan) -> Iterator[str]:
 
 def _tables_of_doubt(name: str, form: Form, *, needs_met: bool) -> Iterator[str]:
     yield f"[{name}.reconcile]"
-    yield f"probe_after_seconds = {list(form.probe_after_s)}"
+    yield from (f"probe_after_seconds = {list(form.probe_after_s)}", f"max_absences = {ATTEMPTS}")
     if needs_met:
         yield 'on_probably_absent = "resend"'
     yield f"[{name}.breaker]"

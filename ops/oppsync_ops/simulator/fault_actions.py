@@ -151,6 +151,8 @@ ACTIONS: Final[dict[str, Action]] = {
                 "status": status(500),
                 "body": one_of("json", "empty", "text"),
                 "msg": Parameter(read_text, "Internal error"),
+                "retry_after": Parameter(read_text, None),
+                "limite": Parameter(read_text, None),
                 **_COMMIT,
             },
         ),

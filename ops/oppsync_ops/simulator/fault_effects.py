@@ -187,11 +187,16 @@ def _do(call: Call, work: Work, *, at: float | None = None) -> Answer:
 def _http(told: Any) -> Answer:
     match told["body"]:
         case "empty":
-            return Answer(told["status"], b"", PLAIN)
+            answer = Answer(told["status"], b"", PLAIN)
         case "text":
-            return Answer(told["status"], told["msg"].encode(), PLAIN)
+            answer = Answer(told["status"], told["msg"].encode(), PLAIN)
+        case _ if told["limite"] is not None:
+            answer = json_answer(told["status"], {"msg": told["msg"], "usage": 2, "limite": told["limite"]})
         case _:
-            return named(told["status"], told["msg"])
+            answer = named(told["status"], told["msg"])
+    if told["retry_after"] is None:
+        return answer
+    return replace(answer, headers=(*answer.headers, ("Retry-After", told["retry_after"])))
 
 
 def _spoiled(answer: Answer, kind: str) -> Answer:

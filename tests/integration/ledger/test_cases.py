@@ -175,7 +175,7 @@ def test_a_request_too_many_waits_however_late_others_were(ledger: redis.Redis) 
 
 
 def test_credentials_refused_together_count_once(ledger: redis.Redis) -> None:
-    """Calls that were in flight at the same time."""
+    """Calls that were in flight at the same time: each job is tried again later, and the instance is not held."""
     jobs = [deal() for _ in range(5)]
     hands = []
     for job in jobs:
@@ -186,7 +186,8 @@ def test_credentials_refused_together_count_once(ledger: redis.Redis) -> None:
     for hand in hands:
         run(ledger, ends.refuse_credential(hand, fingerprint="f", attempt=ATTEMPT))
 
-    assert {state(ledger, job) for job in jobs} == {"waiting"}
+    assert {state(ledger, job) for job in jobs} == {"scheduled"}
+    assert ledger.hget(keys.budget("acme"), "refusals") == b"1"
     assert ledger.scard(keys.HOLDS) == 0
 
 

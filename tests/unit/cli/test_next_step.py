@@ -1,5 +1,6 @@
 """What happens next, from facts alone."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -146,3 +147,19 @@ def test_history_is_told_line_by_line() -> None:
         "2026-01-02 03:04:05  looked in the lead's list: not there, 2 records, 9 ms",
         "an unknown time  looked for it: nobody here knows the instance",
     ]
+
+
+def test_a_refused_job_says_what_lets_it_go() -> None:
+    """Whose fault it is, the ledger finds out; who looks earlier is told both."""
+    refused = facts(State.SCHEDULED)
+    refused = replace(refused, outcome=replace(refused.outcome, cause="credential"))
+
+    assert "lacks a right that this job needs, or the token of acme is bad" in next_step(refused).text
+    assert next_step(facts(State.SCHEDULED)).text == "goes back to its lane when it is due"
+
+
+def test_a_cool_down_says_how_to_end_it() -> None:
+    """A person may know better than the answer that asked for it."""
+    step = next_step(facts(State.WAITING, ahead=1, budget=budget(cool_until=NOW + 60_000)))
+
+    assert "`oppsync budget resume acme` ends it" in step.text

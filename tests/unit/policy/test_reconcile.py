@@ -35,6 +35,7 @@ class Case:
     lands: bool | None = True
     settings: ReconcileSettings = field(default_factory=ReconcileSettings)
     shown: list[Seen] = field(default_factory=list)
+    absences: int = 0
 
     def run(self, *, lead: Iterable[Seen] = (), column: Iterable[Seen] = (), most: int = 200) -> Step:
         """Look again and again; the last thing a list showed is what it goes on showing."""
@@ -56,7 +57,7 @@ class Case:
 
     def step(self, inquiry: Inquiry, elapsed_s: float, errand: Errand, seen: Seen) -> Step:
         """What follows from one look."""
-        question = Question(self.settings, self.has_lead, self.marked, self.lands, elapsed_s)
+        question = Question(self.settings, self.has_lead, self.marked, self.lands, elapsed_s, self.absences)
         if seen == REFUSED:
             return reconcile.refused(inquiry, question, errand)
         if isinstance(seen, str):
@@ -103,6 +104,38 @@ def test_it_is_looked_for_at_growing_distances_and_absent_only_after_the_last() 
 
     assert told(step) == (Resend, "the lead's list does not have it")
     assert [at for at, _ in case.looks] == [5, 15, 45, 120, 300]
+
+
+def test_after_it_was_absent_before_it_is_looked_for_less_often_and_as_surely() -> None:
+    """Soon, in case it was carried out this time, and at the two times that the proof takes."""
+    case = Case(absences=1)
+
+    step = case.run(lead=[OTHERS])
+
+    assert told(step) == (Resend, "the lead's list does not have it")
+    assert [at for at, _ in case.looks] == [5, 120, 300]
+
+
+@given(
+    times=st.lists(st.integers(1, 1000), min_size=2, max_size=20, unique=True).map(sorted),
+    lead=st.lists(st.sampled_from([OTHERS, REFUSED, FAILED]), min_size=1, max_size=30),
+    absences=st.integers(0, 3),
+)
+def test_however_often_it_was_absent_the_proof_is_the_same(times: list[int], lead: list[Seen], absences: int) -> None:
+    """Two clean readings of the lead's list, one of them after the window; never more look-ups than at first."""
+    case = Case(absences=absences, settings=settings(probe_after_seconds=tuple(times), on_probably_absent="operator"))
+
+    step = case.run(lead=[*lead, OTHERS], column=[NOTHING])
+
+    clean = [at for (at, errand), seen in zip(case.looks, case.shown, strict=True) if seen is OTHERS]
+    if isinstance(step, Resend):
+        assert len(clean) >= 2
+        assert clean[-1] >= times[-1]
+    first = Case(settings=case.settings)
+    first.run(lead=[OTHERS])
+    again = Case(settings=case.settings, absences=absences)
+    again.run(lead=[OTHERS])
+    assert len(again.looks) <= len(first.looks)
 
 
 @pytest.mark.parametrize(

@@ -43,11 +43,13 @@ def test_transient_errors_are_retried_until_attempts_are_used_up(kind: type[erro
 
 
 def test_transient_errors_are_retried_until_time_is_used_up() -> None:
-    """Bounded in time: a delay that would pass the limit is not begun."""
-    verdict = decide(errors.NotSent(SEEN, retry_after_s=60), ACME, attempt=1, age_s=50, draw=0)
+    """Bounded in time: the last attempt comes at the end of the job's time, however long the CRM asks for."""
+    last = decide(errors.NotSent(SEEN, retry_after_s=60), ACME, attempt=1, age_s=50, draw=0)
+    over = decide(errors.NotSent(SEEN, retry_after_s=60), ACME, attempt=2, age_s=100, draw=0)
 
-    assert isinstance(verdict, Bury)
-    assert verdict.cause == Cause.EXHAUSTED
+    assert last == Retry(50)
+    assert isinstance(over, Bury)
+    assert over.cause == Cause.EXHAUSTED
 
 
 def test_a_throttle_defers_for_the_cool_down_or_what_was_asked() -> None:
@@ -76,7 +78,10 @@ def test_backoff_stays_within_its_bounds(attempt: int, draw: float) -> None:
 
 @given(asked=st.floats(0, 86_400), draw=st.floats(0, 1, exclude_max=True))
 def test_what_the_crm_asks_for_is_the_least(asked: float, draw: float) -> None:
-    """Retry-After, with a tenth on top at most."""
-    delay = delay_s(1, RetrySettings(), draw=draw, retry_after_s=asked)
+    """Retry-After up to the ceiling, with a tenth on top at most."""
+    settings = RetrySettings()
 
-    assert asked <= delay <= max(LEAST_DELAY_S, asked * 1.1)
+    delay = delay_s(1, settings, draw=draw, retry_after_s=asked)
+
+    assert min(asked, settings.max_delay_seconds) <= delay <= max(LEAST_DELAY_S, asked * 1.1)
+    assert delay <= settings.max_delay_seconds

@@ -58,13 +58,14 @@ class FakeBook:
     told: list[dict[str, Any]] = field(default_factory=list)
     late: list[tuple[int, float]] = field(default_factory=list)
     away: bool = False
+    absences: int = 0
 
     async def surely(self, call: Call) -> Any:
         await asyncio.sleep(0)
         if self.away:
             raise LedgerUnavailable("away")
         if call.script == "look":
-            return [self.leave.pop(0), 1]
+            return [self.leave.pop(0), 1, self.absences]
         _, _, to, _, *pairs = call.arguments
         self.told.append({"to": to, **dict(zip(pairs[::2], pairs[1::2], strict=True))})
         if self.answers:
@@ -243,6 +244,45 @@ async def test_a_create_that_is_absent_and_has_no_attempt_left_is_buried() -> No
 
     (told,) = book.told
     assert (told["to"], told["cause"]) == ("dead", "exhausted")
+
+
+async def looks_until_over(error: AttemptError, *, patience_s: float = 3_600.0) -> int:
+    """How many look-ups one doubt costs when each of them ends so; at the end a person is asked."""
+    elapsed_ms, inquiry, number = 5_000, "", 0
+    while True:
+        book = FakeBook()
+        await done(book, FakeLists(error), look(sent_ms_ago=elapsed_ms, inquiry=inquiry))
+        number += 1
+        (told,) = book.told
+        assert told["to"] == "in_doubt"
+        if "person" in told:
+            assert elapsed_ms <= (patience_s + 1_000) * 1000
+            return number
+        # Fifty milliseconds for the look-up itself.
+        inquiry, elapsed_ms = told["inquiry"], elapsed_ms + int(told["delay"]) + 50
+
+
+@pytest.mark.parametrize(
+    ("error", "most"), [(CredentialRefused(Seen(401, "no")), 20), (CredentialRefused(Seen(403, "no")), 7)]
+)
+async def test_a_credential_that_may_not_read_costs_few_look_ups(error: AttemptError, most: int) -> None:
+    """And proves nothing: a person is asked."""
+    assert await looks_until_over(error) <= most
+
+
+@pytest.mark.parametrize(("absences", "to"), [(0, "scheduled"), (1, "scheduled"), (2, "dead"), (7, "dead")])
+async def test_a_create_that_was_absent_too_often_is_buried_and_says_so(absences: int, to: str) -> None:
+    """Three times by default, however many attempts are left."""
+    book = FakeBook(absences=absences)
+    clean = Inquiry(lead=Inquiry().lead.ended("clean"), declared=True)  # type: ignore[arg-type]
+
+    await done(book, FakeLists(), look(sent_ms_ago=400_000, attempts=4, inquiry=clean_twice(clean)))
+
+    (told,) = book.told
+    assert (told["to"], str(told["absent"])) == (to, "1")
+    if to == "dead":
+        assert told["cause"] == "exhausted"
+        assert f"proved absent {absences + 1} times after 4 attempts" in told["detail"]
 
 
 def clean_twice(inquiry: Inquiry) -> str:

@@ -4,7 +4,7 @@ The ledger names these classes in the result that it writes: `Job` and the cause
 this package gets a class of the same name, made by Celery.
 
     JobFailed
-    ├── JobRejected, JobExhausted, JobInvalid, JobUnknownTask, JobUndecodable, JobMalformed,
+    ├── JobRejected, JobRefused, JobExhausted, JobInvalid, JobUnknownTask, JobUndecodable, JobMalformed,
     │   JobOversized, JobPoison, JobInternal        dead, until replayed
     ├── JobExpired                                  its deadline passed before it was sent
     └── JobDiscarded                                a person dropped it, or it was a twin
@@ -17,6 +17,10 @@ class JobFailed(Exception):
 
 class JobRejected(JobFailed):
     """The CRM refused the job for good."""
+
+
+class JobRefused(JobFailed):
+    """The credential has no right to what this job names: it alone was refused (401 or 403) again and again."""
 
 
 class JobExhausted(JobFailed):

@@ -47,6 +47,8 @@ class Cause(StrEnum):
 
     REJECTED = "rejected"
     """The CRM refused it for good (400, 404, 409, 422 and other 4xx)."""
+    REFUSED = "refused"
+    """The CRM refused it alone, with 401 or 403, again and again, while others of its instance succeeded."""
     EXHAUSTED = "exhausted"
     """Transient failures used up its attempts or its time."""
     INVALID = "invalid"

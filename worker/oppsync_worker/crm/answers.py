@@ -17,6 +17,7 @@ from oppsync_worker.crm.marks import Mark, mark_in
 Scalar = int | str
 
 _DIGITS: Final = re.compile(r"[0-9]{1,16}")
+_FIGURE: Final = re.compile(r"[ \t]*([0-9]{1,16})(?:\.[0-9]{0,40})?[ \t]*", re.ASCII)
 _AMOUNT: Final = re.compile(r"-?[0-9]{1,16}(\.[0-9]{1,10})?")
 _TIME: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?"
@@ -113,6 +114,16 @@ def integer(value: Any) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_ID:
         return value
     return None
+
+
+def figure(value: Any) -> int | None:
+    """A whole figure from a number or a text of digits, its fraction cut off; as in `integer`, anything else is None.
+
+    `read_json` gives a fraction as text, and whoever writes 20.0 or "20" for 20 means 20.
+    """
+    if isinstance(value, str) and (match := _FIGURE.fullmatch(value)):
+        value = match[1]
+    return integer(value)
 
 
 def _user(value: Any) -> int | None:

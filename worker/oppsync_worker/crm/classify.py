@@ -32,11 +32,11 @@ from typing import Any, Final, TypeVar
 import httpx
 
 from oppsync_worker.contract.names import Kind
-from oppsync_worker.crm.answers import Expected, Record, Unreadable, integer, read_record
+from oppsync_worker.crm.answers import Expected, Record, Unreadable, figure, read_record
 from oppsync_worker.crm.body import NOT_JSON, Answer, read_json
 from oppsync_worker.crm.http_date import ahead_s
 from oppsync_worker.crm.listings import Listing, read_listing
-from oppsync_worker.crm.redact import redact
+from oppsync_worker.crm.redact import MAX_TEXT_CHARS, redact
 from oppsync_worker.crm.retry_after import retry_after_seconds
 from oppsync_worker.crm.seen import messages_of, seen_in
 from oppsync_worker.crm.sightings import Sought
@@ -157,8 +157,12 @@ def _refusal(
         status == HTTPStatus.UNAUTHORIZED and _says_too_many(answer, document)
     ):
         figures = document if isinstance(document, dict) else {}
-        usage, limit = integer(figures.get("usage")), integer(figures.get("limite"))
-        return Throttled(seen, retry_after_s=wait, usage=usage, limit=limit)
+        usage, limit = figure(figures.get("usage")), figure(figures.get("limite"))
+        # Told along: it is what the pace is lowered by.
+        said = [f"{name} {value}" for name, value in (("usage", usage), ("limite", limit)) if value is not None]
+        figures_told = f" ({', '.join(said)})" if said else ""
+        told = Seen(status, seen.text[: MAX_TEXT_CHARS - len(figures_told)] + figures_told)
+        return Throttled(told, retry_after_s=wait, usage=usage, limit=limit or None)
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return CredentialRefused(seen, retry_after_s=wait)
     if status in _WRONG_ADDRESS:

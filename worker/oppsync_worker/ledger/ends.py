@@ -11,10 +11,15 @@ from oppsync_worker.ledger.scripts import Argument, Call
 from oppsync_worker.version import release
 
 CREDENTIAL_REFUSALS = 3
-"""Refusals in a row before a credential is called bad: single stray 401s were seen by integrators."""
+"""Rounds of refusals, of different jobs and with no success in between, before a credential is called bad: single stray
+401s were seen by integrators."""
 
 CREDENTIAL_PAUSE_MS = 5_000
-"""Pause of the instance between such refusals."""
+"""Pause of the instance between such rounds, once different jobs were refused."""
+
+REFUSED_JOB_PAUSE_MS = 10_000
+"""Pause of a job after its first refusal, doubled by each further one: longer than the instance's, so that others are
+tried before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,19 +171,34 @@ def wait(hand: Hand, *, cool_down_ms: int, limit: int | None, attempt: Attempt) 
     )
 
 
-def refuse_credential(hand: Hand, *, fingerprint: str, attempt: Attempt) -> Call:
-    """The credential was refused: a pause, and after several refusals in a row a hold of the instance."""
+def refuse_credential(
+    hand: Hand, *, fingerprint: str, attempt: Attempt, max_refusals: int = 5, max_delay_ms: int = 900_000
+) -> Call:
+    """Refused with 401 or 403: the instance is held when different jobs are, and a job that alone is refused dies.
+
+    Args:
+        hand: the claim.
+        fingerprint: of the credential, so that another one lifts the hold.
+        attempt: for the job's history.
+        max_refusals: how often the job alone may be refused while others succeed; then it is dead as `refused`.
+        max_delay_ms: longest time until it is tried again.
+    """
+    said = attempt.message if attempt.status is None else f"HTTP {attempt.status}: {attempt.message}"
     return _settle(
         hand,
         State.HELD,
         {
             "refusals": CREDENTIAL_REFUSALS,
             "cool_ms": CREDENTIAL_PAUSE_MS,
+            "own_pause_ms": REFUSED_JOB_PAUSE_MS,
+            "most_delay_ms": max_delay_ms,
+            "most_alone": max_refusals,
+            "dead_version": release(),
             "refund": 1,
             "attempt": attempt.as_json(),
             "cause": "credential",
-            "detail": attempt.message,
-            "hold_note": attempt.message,
+            "detail": said,
+            "hold_note": said,
             "fingerprint": fingerprint,
         },
     )

@@ -17,6 +17,8 @@ class LookNow:
     """Counted as a request, at `counted_at` on Redis' clock (ms): send it now."""
 
     counted_at: int = field(default=0, compare=False)
+    absences: int = field(default=0, compare=False)
+    """How often the create was proved absent before, since its enqueueing or its last replay."""
     asked_at: float = field(default=math.inf, compare=False)
     """When this process asked, on its monotonic clock."""
 
@@ -58,7 +60,7 @@ def leave(answer: Any) -> Leave:
     """Read the answer to `may_look`."""
     match answer[0]:
         case b"go":
-            return LookNow(int(answer[1]))
+            return LookNow(int(answer[1]), int(answer[2]))
         case b"soon":
             return LookSoon(int(answer[1]))
     return LookNever()
@@ -86,12 +88,12 @@ def adopt(
 
 def resend(look: Look, told: Told, *, why: str) -> Call:
     """It made no record: it is sent again, as another attempt."""
-    return _looked(look, State.SCHEDULED, 0, told, {"delay": 0, "cause": "absent", "detail": why})
+    return _looked(look, State.SCHEDULED, 0, told, {"delay": 0, "cause": "absent", "detail": why, "absent": 1})
 
 
 def bury(look: Look, told: Told, *, detail: str) -> Call:
     """It made no record, and its attempts are used up."""
-    pairs = {"cause": Cause.EXHAUSTED.value, "detail": detail, "version": release()}
+    pairs = {"cause": Cause.EXHAUSTED.value, "detail": detail, "version": release(), "absent": "1"}
     return _looked(look, State.DEAD, 0, told, pairs)
 
 

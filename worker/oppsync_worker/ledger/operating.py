@@ -71,6 +71,22 @@ def unhold(instance: str, *, cause: str | None = None) -> Call:
     return Call("unhold", (instance, cause or ""))
 
 
+def resume(instance: str, *, dry_run: bool = False) -> Call:
+    """End the pauses of an instance: its cool-down after a throttle, and its breaker. Read by `taken_away`."""
+    return Call("budget", (instance, "resume", int(dry_run)))
+
+
+def forget(instance: str, *, dry_run: bool = False) -> Call:
+    """Believe no longer what throttles have taught of an instance's limit. Read by `taken_away`."""
+    return Call("budget", (instance, "forget", int(dry_run)))
+
+
+def taken_away(answer: Any) -> dict[str, str] | None:
+    """Names and values of what was taken away from an instance's budget; None when no worker ever told of it."""
+    known, *pairs = (part.decode() for part in answer)
+    return dict(zip(pairs[::2], pairs[1::2], strict=True)) if known == "known" else None
+
+
 def word(answer: Any) -> str:
     """A script's one-word answer."""
     return answer.decode() if isinstance(answer, bytes) else str(answer)

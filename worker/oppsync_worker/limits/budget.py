@@ -1,8 +1,9 @@
 """Announcing budgets: one per instance, shared by all workers, kept in Redis on Redis' clock."""
 
+import math
 from typing import Final
 
-from oppsync_worker.instances import InstanceSettings
+from oppsync_worker.instances import BudgetSettings, InstanceSettings
 from oppsync_worker.ledger.operating import tell
 from oppsync_worker.ledger.scripts import Argument, Call
 
@@ -11,6 +12,11 @@ HORIZON_MS: Final = 250
 
 MARGIN_MS: Final = 15_000
 """How much longer than its deadline a call counts as in flight when its worker is never heard of again."""
+
+
+def learned_least(budget: BudgetSettings) -> int:
+    """Requests per window that an instance keeps, however small a limit its answers disclose."""
+    return max(1, math.ceil(budget.requests * budget.learned_min_share))
 
 
 def announce(instance: InstanceSettings, *, fingerprint: str) -> Call:
@@ -30,5 +36,8 @@ def announce(instance: InstanceSettings, *, fingerprint: str) -> Call:
         "max_open_ms": int(breaker.max_open_seconds * 1000),
         "after_dead": order.after_dead,
         "settle_ms": int(order.settle_seconds * 1000),
+        "learned_least": learned_least(budget),
+        "learned_ms": int(budget.learned_seconds * 1000),
+        "look_gap": math.ceil(1 / reconcile.max_share) - 1,
     }
     return tell(instance.name, fingerprint=fingerprint, facts=facts)

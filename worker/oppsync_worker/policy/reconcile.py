@@ -26,6 +26,9 @@ FAILED_FIRST_S: Final = 2.0
 FAILED_MOST_S: Final = 60.0
 """Pause after a look-up that failed, doubled up to the second figure."""
 
+UNAUTHORIZED_MOST_S: Final = 600.0
+"""The same after one that was refused with 401: nothing but another token helps, and it is no matter of seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Errand:
@@ -82,12 +85,18 @@ class Question:
     """Whether SprintHub is known to keep the marker in this funnel; None when nobody has seen yet."""
     elapsed_s: float
     """Since the create was sent."""
+    absences: int = 0
+    """How often the create was proved absent before, and sent again."""
 
     @property
     def times_s(self) -> tuple[float, ...]:
-        """When to look. Reading a column costs many requests, so it is done less often."""
+        """When to look: at all times, or soon and at the last two, which is what the proof of absence takes.
+
+        Reading a column costs many requests, so it is done less often; and so is looking for a create that was proved
+        absent before, which will most likely be absent again.
+        """
         times = self.settings.probe_after_seconds
-        return times if self.has_lead else tuple(sorted({times[0], *times[-2:]}))
+        return times if self.has_lead and not self.absences else tuple(sorted({times[0], *times[-2:]}))
 
     @property
     def over(self) -> bool:
@@ -113,14 +122,14 @@ def next_errand(inquiry: Inquiry, *, has_lead: bool) -> Errand:
     return Errand(Source.LEAD) if has_lead else Errand(Source.COLUMN)
 
 
-def failed(inquiry: Inquiry, question: Question, *, why: str) -> Step:
+def failed(inquiry: Inquiry, question: Question, *, why: str, most_s: float = FAILED_MOST_S) -> Step:
     """The look-up was not answered: nothing is known that was not known before."""
     now_ms = int(question.elapsed_s * 1000)
     since = now_ms if inquiry.failing_since_ms is None else inquiry.failing_since_ms
     inquiry = replace(inquiry, failures=inquiry.failures + 1, failing_since_ms=since)
     if now_ms - since > question.settings.patience_seconds * 1000:
         return AskPerson(inquiry, f"look-ups kept failing: {why}")
-    return Again(inquiry, min(FAILED_FIRST_S * 2.0 ** min(inquiry.failures - 1, 30), FAILED_MOST_S))
+    return Again(inquiry, min(FAILED_FIRST_S * 2.0 ** min(inquiry.failures - 1, 30), most_s))
 
 
 def refused(inquiry: Inquiry, question: Question, errand: Errand) -> Step:

@@ -3,7 +3,7 @@
 | error | verdict |
 |---|---|
 | Throttled | `Defer`: the instance cools down, no attempt spent |
-| CredentialRefused | `HoldInstance`: no attempt spent |
+| CredentialRefused | `HoldInstance`: no attempt spent; the ledger tells the credential's fault from the job's |
 | Rejected | `Bury` as rejected |
 | AnswerLost | `Doubt` |
 | NotSent, Unavailable | `Retry`, until attempts or time are used up: then `Bury` as exhausted |
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from oppsync_worker.contract.states import Cause
 from oppsync_worker.errors import AnswerLost, AttemptError, CredentialRefused, NotSent, Rejected, Throttled, Unavailable
 from oppsync_worker.instances import InstanceSettings
-from oppsync_worker.policy.backoff import delay_s
+from oppsync_worker.policy.backoff import LEAST_DELAY_S, delay_s
 
 LEAST_PAUSE_S = 1.0
 """A throttle pauses the instance for a second at least, even if the CRM asks for less: no attempt is spent on it."""
@@ -37,7 +37,7 @@ class Defer:
 
 @dataclass(frozen=True, slots=True)
 class HoldInstance:
-    """The credential was refused: keep the job, pause, and hold the instance when it is refused again and again."""
+    """Refused with 401 or 403: the ledger tells whether the credential is bad, or only this job has no right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +74,21 @@ def decide(error: AttemptError, instance: InstanceSettings, *, attempt: int, age
 
 
 def pause_s(error: Throttled, instance: InstanceSettings, *, draw: float) -> float:
-    """How long an instance is left alone after a throttle: as it asked, or as configured, and a little more."""
-    asked = error.retry_after_s
-    pause = instance.budget.cool_down_seconds if asked is None else max(asked, LEAST_PAUSE_S)
-    return pause * (1 + 0.1 * draw)
+    """How long an instance is left alone after a throttle: as configured, or as it asked within bounds."""
+    budget, asked = instance.budget, error.retry_after_s
+    if asked is None:
+        return budget.cool_down_seconds * (1 + 0.1 * draw)
+    return min(max(asked, LEAST_PAUSE_S) * (1 + 0.1 * draw), max(budget.max_pause_seconds, LEAST_PAUSE_S))
 
 
 def _retry(error: AttemptError, instance: InstanceSettings, *, attempt: int, age_s: float, draw: float) -> Verdict:
     settings = instance.retry
     if attempt >= settings.max_attempts:
         return Bury(Cause.EXHAUSTED, f"{attempt} attempts; the last: {error}")
-    delay = delay_s(attempt, settings, draw=draw, retry_after_s=error.retry_after_s)
-    if age_s + delay > settings.max_age_seconds:
+    if age_s >= settings.max_age_seconds:
         return Bury(
             Cause.EXHAUSTED, f"older than {settings.max_age_seconds:g} s after {attempt} attempts; the last: {error}"
         )
-    return Retry(delay)
+    # However long the CRM wants to be left alone, the last attempt comes no later than the end of the job's time.
+    delay = delay_s(attempt, settings, draw=draw, retry_after_s=error.retry_after_s)
+    return Retry(max(min(delay, settings.max_age_seconds - age_s), LEAST_DELAY_S))

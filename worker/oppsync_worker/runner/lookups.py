@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 from oppsync_worker.contract.fields import iso_utc
@@ -120,8 +121,12 @@ def judge(
             step = reconcile.failed(inquiry, question, why="throttled")
             pause = pause_s(answer, instance, draw=draw)
             return Judged(step, "throttled", NOTHING, cool_down_s=pause, limit=answer.limit, detail=str(answer))
+        case CredentialRefused() if answer.seen.status == HTTPStatus.FORBIDDEN:
+            # The credential may not read this list, and will not be allowed to by asking again.
+            step = reconcile.refused(inquiry, question, errand)
+            return Judged(step, "credential refused", NOTHING, detail=str(answer))
         case CredentialRefused():
-            step = reconcile.failed(inquiry, question, why=str(answer))
+            step = reconcile.failed(inquiry, question, why=str(answer), most_s=reconcile.UNAUTHORIZED_MOST_S)
             return Judged(step, "credential refused", NOTHING, detail=str(answer))
         case Rejected():
             step = reconcile.refused(inquiry, question, errand)

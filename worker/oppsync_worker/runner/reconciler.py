@@ -61,7 +61,7 @@ class Case:
         """Since the create was first sent."""
         return timedelta(milliseconds=self.look.first_sent_ms_ago, seconds=self.waited_s)
 
-    def question(self) -> Question:
+    def question(self, absences: int) -> Question:
         """What the answer is judged by."""
         return Question(
             settings=self.instance.reconcile,
@@ -69,6 +69,7 @@ class Case:
             marked=self.instance.marker_field is not None,
             lands=LANDS.get(self.look.markers.get(str(self.job.funnel_id), "")),
             elapsed_s=self.look.sent_ms_ago / 1000 + self.waited_s,
+            absences=absences,
         )
 
 
@@ -127,7 +128,7 @@ class Reconciler:
         leave = await self._may_look(case)
         if leave:
             left_at = time.monotonic()
-            await self._ask(case)
+            await self._ask(case, leave.absences)
             await self._book.left_late(instance.name, counted_at=leave.counted_at, late_s=left_at - leave.asked_at)
 
     async def _may_look(self, case: Case) -> LookNow | None:
@@ -143,7 +144,7 @@ class Reconciler:
                 case _:
                     return None
 
-    async def _ask(self, case: Case) -> None:
+    async def _ask(self, case: Case, absences: int) -> None:
         inquiry = Inquiry.from_json(case.look.inquiry)
         errand = next_errand(inquiry, has_lead=case.job.lead_id is not None)
         started = time.monotonic()
@@ -160,10 +161,10 @@ class Reconciler:
         duration_ms = int((time.monotonic() - started) * 1000)
         if not isinstance(answer, AttemptError):
             inquiry = await self._without_other_jobs(case, inquiry, answer)
-        question, draw = case.question(), self._draw()
+        question, draw = case.question(absences), self._draw()
         while True:
             judged = judge(inquiry, question, errand, answer, instance=case.instance, age=case.age, draw=draw)
-            state = await self._perform(case, inquiry, errand, judged, duration_ms)
+            state = await self._perform(case, inquiry, question, errand, judged, duration_ms)
             if state != "taken" or not isinstance(judged.step, Adopt):
                 return
             # Another job has that record: then it is none of ours.
@@ -176,7 +177,9 @@ class Reconciler:
         others = [one for one, owner in owners.items() if owner != case.job.job_id]
         return replace(inquiry, taken=tuple(sorted({*inquiry.taken, *others})))
 
-    async def _perform(self, case: Case, inquiry: Inquiry, errand: Errand, judged: Judged, duration_ms: int) -> str:
+    async def _perform(
+        self, case: Case, inquiry: Inquiry, question: Question, errand: Errand, judged: Judged, duration_ms: int
+    ) -> str:
         source = errand.source.value
         told = Told(
             judged.history(source, ms=duration_ms),
@@ -185,14 +188,14 @@ class Reconciler:
             cool_down_ms=None if judged.cool_down_s is None else int(judged.cool_down_s * 1000),
             limit=judged.limit,
         )
-        state: str = (await self._book.surely(self._call(case, judged, told))).decode()
+        state: str = (await self._book.surely(self._call(case, judged, told, absences=question.absences))).decode()
         if state not in {"taken", "lost"}:
             word, detail = judged.words
             looked = Looked(case.job.job_id, case.instance.name, source, judged.saw, word, duration_ms, detail)
             self._reporter.looked(looked)
         return state
 
-    def _call(self, case: Case, judged: Judged, told: Told) -> Call:
+    def _call(self, case: Case, judged: Judged, told: Told, *, absences: int) -> Call:
         look, attempts = case.look, case.look.attempts
         match judged.step:
             case Again(inquiry, delay_s):
@@ -201,6 +204,9 @@ class Reconciler:
                 return looking.ask_person(look, told, inquiry=inquiry.as_json(), why=why)
             case Resend(why) if attempts >= case.instance.retry.max_attempts:
                 return looking.bury(look, told, detail=f"{attempts} attempts; after the last one {why}")
+            case Resend(why) if absences + 1 >= case.instance.reconcile.max_absences:
+                often = f"proved absent {absences + 1} times after {attempts} attempts, and not sent again: {why}"
+                return looking.bury(look, told, detail=often)
             case Resend(why):
                 return looking.resend(look, told, why=why)
             case Adopt(opportunity_id):

@@ -1,10 +1,10 @@
 """From a verdict to the script that performs it."""
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.names import Kind
-from oppsync_worker.contract.states import State
+from oppsync_worker.contract.states import Cause, State
 from oppsync_worker.errors import AnswerLost, AttemptError, NotSent, Rejected, Unavailable
 from oppsync_worker.instances import InstanceSettings
 from oppsync_worker.ledger import ends
@@ -12,6 +12,9 @@ from oppsync_worker.ledger.scripts import Call
 from oppsync_worker.policy.verdicts import Bury, Defer, Doubt, HoldInstance, Retry, Verdict
 from oppsync_worker.runner.ends import Dead, End, Parked
 from oppsync_worker.settings import fingerprint
+
+REFUSED: Final = "refused again and again, while other jobs of its instance succeeded"
+"""What the rim is told of a job that the ledger buried so; the letter itself says how often, and with which words."""
 
 
 def fulfil(
@@ -24,7 +27,13 @@ def fulfil(
         case Defer(cool_down_s, limit):
             return ends.wait(hand, cool_down_ms=int(cool_down_s * 1000), limit=limit, attempt=attempt)
         case HoldInstance():
-            return ends.refuse_credential(hand, fingerprint=fingerprint(instance), attempt=attempt)
+            return ends.refuse_credential(
+                hand,
+                fingerprint=fingerprint(instance),
+                attempt=attempt,
+                max_refusals=instance.retry.max_refusals,
+                max_delay_ms=int(instance.retry.max_delay_seconds * 1000),
+            )
         case Doubt():
             return ends.doubt(hand, attempt=attempt, effects=effects)
         case Bury(cause, detail):
@@ -50,4 +59,6 @@ def end_of(verdict: Verdict, state: State | None) -> End:
     """What the rim is told after the verdict was performed; a stale claim (`state` is None) ends nothing."""
     if isinstance(verdict, Bury) and state == State.DEAD:
         return Dead(verdict.cause, verdict.detail)
+    if isinstance(verdict, HoldInstance) and state == State.DEAD:
+        return Dead(Cause.REFUSED, REFUSED)
     return Parked(state or State.UNKNOWN)

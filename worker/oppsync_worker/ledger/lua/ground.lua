@@ -17,7 +17,7 @@ local function queue_of(lane) return 'opportunities.' .. lane end
 
 local function read(id)
   local names = { 'state', 'token', 'kind', 'instance', 'lane', 'at', 'ref', 'key', 'slot_at', 'message', 'target', 'record',
-    'number', 'deadline' }
+    'number', 'deadline', 'place' }
   local values = redis.call('HMGET', job_key(id), unpack(names))
   local job = { id = id }
   for i, name in ipairs(names) do job[name] = values[i] or nil end
@@ -81,8 +81,12 @@ local function note(id, attempt)
   redis.call('LTRIM', key, -200, -1)
 end
 
--- The place of a waiting job: interactive before bulk, then by age. Ages are below 10^13 ms until the year 2286.
-local function turn(job) return (job.lane == 'interactive' and 0 or 1e13) + tonumber(job.at or 0) end
+-- The place of a waiting job: interactive before bulk, then by age. Ages are below 10^13 ms until the year 2286. One that
+-- was refused has a place of its own: behind all that waited then.
+local function turn(job)
+  if job.place then return 1e13 + tonumber(job.place) end
+  return (job.lane == 'interactive' and 0 or 1e13) + tonumber(job.at or 0)
+end
 
 -- A message that stands for no job is kept, whole, as a dead letter of its own.
 local function put_aside(tag, message, now, cause, detail, queue, version)

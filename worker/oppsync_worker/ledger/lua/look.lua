@@ -1,8 +1,8 @@
 -- #include life
 -- #include slots
 -- May this look-up be sent now? It was handed out with a slot (promote), and counts as a request like any other.
--- ARGV: job id, token, horizon_ms. Returns {'go', ms at which it is counted}, {'soon', ms}, {'later'} (it wants another slot first), or {'lost'} (the
--- job is in doubt no more, or somebody else looks).
+-- ARGV: job id, token, horizon_ms. Returns {'go', ms at which it is counted, how often the create was proved absent before},
+-- {'soon', ms}, {'later'} (it wants another slot first), or {'lost'} (the job is in doubt no more, or somebody else looks).
 local id, token, horizon, now = ARGV[1], ARGV[2], tonumber(ARGV[3]), now_ms()
 local job = read(id)
 local mine, at = unpack(redis.call('HMGET', job_key(id), 'probe_token', 'look_at'))
@@ -37,4 +37,4 @@ end
 if at - now > 2 then return { 'soon', math.ceil(at - now) } end
 -- Until its answer is told: how often one was begun of which nothing was heard (promote).
 redis.call('HINCRBY', job_key(id), 'unheard', 1)
-return { 'go', int(now) }
+return { 'go', int(now), tonumber(redis.call('HGET', job_key(id), 'absent') or 0) }

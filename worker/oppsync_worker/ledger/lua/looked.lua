@@ -6,6 +6,7 @@
 --   inquiry      JSON of what is known so far (in_doubt); sightings, JSON of the records that may be it
 --   person       '1': looking is over, somebody must decide (in_doubt)
 --   opportunity_id, result, unmarked       the record that is adopted (succeeded)
+--   absent       '1': it was proved absent, once more
 --   cause, detail, version, attempt, beat, cool_ms, limit      as in settle
 -- Returns the state the job is in now; 'lost' when stale; 'taken' when the record to adopt is another job's.
 local id, token, to, ttl_s = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -32,6 +33,9 @@ redis.call('HDEL', key, 'probe_token', 'look_at', 'unheard')
 if a.attempt then note(id, a.attempt) end
 if a.cause then redis.call('HSET', key, 'cause', a.cause, 'detail', a.detail or '') end
 if a.version then redis.call('HSET', key, 'version', a.version) end
+-- Absent once, it goes back to where it stood; after that it may be the create that SprintHub cannot carry out, and waits
+-- behind all others, so that not the same one tries a failing instance again and again.
+if a.absent and redis.call('HINCRBY', key, 'absent', 1) > 1 then redis.call('HSET', key, 'place', int(now + 1)) end
 if a.sightings then redis.call('HSET', key, 'sightings', a.sightings) end
 
 if to == 'in_doubt' then

@@ -1,5 +1,6 @@
 -- #include life
 -- #include slots
+-- #include refusals
 -- The end of a claim: acknowledge, change the ledger, take effect, all at once; refused when the owner is stale.
 -- ARGV: tag, id, to, ttl_s, then names and values of:
 --   delay        ms until it is tried again (scheduled)
@@ -14,7 +15,9 @@
 --   beat         how the instance does (pulse)
 --   refund       give the attempt back: a throttle or a bad credential spends none
 --   cool_ms, limit              a throttle: pause the whole instance, and what its answer taught
---   refusals     how many refusals in a row make a bad credential; hold_note and fingerprint for the hold then set
+--   refusals     refused with 401 or 403: how many rounds of it, of different jobs, make a bad credential; hold_note and
+--                fingerprint for the hold then set; most_alone, how often one job may be refused while others succeed, and
+--                dead_version for its letter; own_pause_ms (doubled each time) and most_delay_ms until it is tried again
 --   kind, instance, lane        of a job that was never begun
 -- Returns the state the job is in now (also when this very end was recorded before); 'lost' when stale.
 local tag, id, to, ttl_s = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -35,6 +38,8 @@ end
 if not message then
   if job.token ~= tag then return 'lost' end
   if job.state == to then return to end
+  -- A refusal that is told once more: where it has led, is no matter of the one who tells it.
+  if a.refusals and (job.state == 'scheduled' or job.state == 'dead') then return job.state end
   -- The truth arrived late: the claim ran out, the job was put in doubt, and now its own attempt tells how it ended.
   if job.state ~= 'in_doubt' then return 'lost' end
 elseif job.state == 'sending' and job.token ~= tag then
@@ -53,24 +58,13 @@ if not known then
   job = read(id)
 end
 
-local budget = P .. 'budget:' .. job.instance
 if a.refusals then
-  -- Calls that were in flight together are refused together; only one that was made after a pause counts again.
-  local pausing = tonumber(redis.call('HGET', budget, 'cool_until') or 0) > now
-  if pausing or redis.call('HINCRBY', budget, 'refusals', 1) < tonumber(a.refusals) then
-    to = 'waiting'
-  elseif redis.call('EXISTS', P .. 'hold:' .. job.instance) == 0 then
-    redis.call('HDEL', budget, 'refusals')
-    redis.call('SREM', P .. 'releasing', job.instance)
-    redis.call('HSET', P .. 'hold:' .. job.instance, 'cause', 'credential', 'since', int(now), 'note', a.hold_note or '',
-      'fingerprint', a.fingerprint or '')
-    redis.call('SADD', P .. 'holds', job.instance)
-  end
+  to = refused(job, a, now)
 elseif to == 'succeeded' then
-  redis.call('HDEL', budget, 'refusals')
+  accepted(job)
 end
 if a.beat then pulse(job.instance, id, a.beat, now) end
-if a.cool_ms then cool_down(job.instance, now, tonumber(a.cool_ms), tonumber(a.limit or nil)) end
+if a.cool_ms and not a.refusals then cool_down(job.instance, now, tonumber(a.cool_ms), tonumber(a.limit or nil)) end
 if a.refund then redis.call('HINCRBY', key, 'attempts', -1) end
 if a.wrote and job.record then wrote(job, cjson.decode(a.wrote)) end
 if a.unsure and job.record then unsure(job) end

@@ -3,7 +3,7 @@
 -- oppsync:budget:<instance>    requests, window_ms, concurrency, call_ms and more (set by workers at start);
 --                              next (the first free slot), cool_until, learned, learned_at;
 --                              failures in a row, trips of the breaker, open_until, trial and trial_until;
---                              turned ('1': the last slot went to a look-up)
+--                              turned (how many jobs go before the next look-up, while jobs wait)
 -- oppsync:inflight:<instance>  job or look:<job> -> when its call must be over, should its worker die
 -- oppsync:sent:<instance>      when the last requests were begun, as many as the window allows
 -- oppsync:looking:<instance>   jobs in doubt whose look-up wants a slot, by when they began to want it
@@ -16,7 +16,7 @@
 
 local function budget_of(instance, now)
   local names = { 'requests', 'window_ms', 'concurrency', 'call_ms', 'next', 'cool_until', 'learned', 'learned_at', 'trips',
-    'open_until', 'trial_until', 'trial' }
+    'open_until', 'trial_until', 'learned_least', 'learned_ms', 'trial' }
   local values = redis.call('HMGET', P .. 'budget:' .. instance, unpack(names))
   local b = {}
   for i, name in ipairs(names) do b[name] = tonumber(values[i] or nil) end
@@ -27,8 +27,10 @@ local function budget_of(instance, now)
   b.trips, b.open_until, b.trial_until = b.trips or 0, b.open_until or 0, b.trial_until or 0
   -- No slot is a window ahead: Redis' clock was set back.
   if b.cool_until <= now and b.next > now + b.window_ms then b.next = now end
-  -- What a throttle taught holds for an hour; then the configured figure is tried again.
-  if b.learned and b.requests > b.learned and now - (b.learned_at or 0) < 3600000 then b.requests = b.learned end
+  -- What a throttle taught is believed for a while, and down to a floor; then the configured figure is tried again.
+  if b.learned and now - (b.learned_at or 0) < (b.learned_ms or 3600000) then
+    b.requests = math.min(b.requests, math.max(b.learned, b.learned_least or 1))
+  end
   b.interval = b.requests > 0 and b.window_ms / b.requests * 1.01 or 0
   -- After a cool-down: half the pace, climbing back to all of it within two windows.
   local climb = 2 * b.window_ms
@@ -100,8 +102,8 @@ local function wants_slots(instance)
   return redis.call('EXISTS', P .. 'waiting:' .. instance, P .. 'looking:' .. instance) > 0
 end
 
--- Hand free slots to the heads of the two lines; look-ups get every second one at most while jobs wait too. Returns how
--- many were handed out.
+-- Hand free slots to the heads of the two lines; while jobs wait too, so many of them (`look_gap`) go between two look-ups.
+-- Returns how many were handed out.
 local function grant(instance, now, horizon, most)
   local line, looking, budget = P .. 'waiting:' .. instance, P .. 'looking:' .. instance, P .. 'budget:' .. instance
   if redis.call('EXISTS', P .. 'hold:' .. instance) == 1 then
@@ -114,7 +116,7 @@ local function grant(instance, now, horizon, most)
       redis.call('ZREM', P .. 'slots', instance)
       return given
     end
-    local looks = look and (not head or redis.call('HGET', budget, 'turned') ~= '1')
+    local looks = look and (not head or tonumber(redis.call('HGET', budget, 'turned') or 0) <= 0)
     local member = looks and 'look:' .. look or head
     local at, again = take_slot(instance, member, now, horizon)
     if not at then
@@ -122,7 +124,7 @@ local function grant(instance, now, horizon, most)
       return given
     end
     if looks then
-      redis.call('HSET', budget, 'turned', '1')
+      redis.call('HSET', budget, 'turned', redis.call('HGET', budget, 'look_gap') or '1')
       redis.call('ZREM', looking, look)
       if redis.call('HGET', job_key(look), 'state') == 'in_doubt' then
         redis.call('ZADD', P .. 'granted', int(at), look)
@@ -131,7 +133,7 @@ local function grant(instance, now, horizon, most)
         redis.call('ZREM', P .. 'inflight:' .. instance, member)
       end
     else
-      if look then redis.call('HDEL', budget, 'turned') end
+      if look then redis.call('HINCRBY', budget, 'turned', -1) end
       local job = occupant(line, head, 'waiting')
       if job then
         redis.call('HSET', job_key(head), 'slot_at', int(at))
@@ -168,20 +170,29 @@ local function free_slot(job, now)
 end
 
 -- How an instance does: '1' it answered, '0' it failed. After so many failures in a row the breaker opens, and nobody
--- calls; then one call at a time tries, and each that fails doubles the pause.
+-- calls; then one call at a time tries, and each that fails doubles the pause. A look-up that is answered says nothing of
+-- jobs that fail (`failed_sends`, those of the failures that were no look-ups): SprintHub may read and not write.
 local function pulse(instance, member, beat, now)
   local budget = P .. 'budget:' .. instance
-  local names = { 'failures', 'trips', 'open_until', 'trial', 'breaker_failures', 'open_ms', 'max_open_ms' }
-  local failures, trips, open_until, trial, most, open_ms, max_ms = unpack(redis.call('HMGET', budget, unpack(names)))
+  local names = { 'failures', 'trips', 'trial', 'breaker_failures', 'open_ms', 'max_open_ms', 'failed_sends' }
+  local failures, trips, trial, most, open_ms, max_ms, failed_sends = unpack(redis.call('HMGET', budget, unpack(names)))
+  local look = member:sub(1, 5) == 'look:'
   trips = tonumber(trips or 0)
   if beat == '1' then
-    if failures or trips > 0 then redis.call('HDEL', budget, 'failures', 'trips', 'open_until', 'trial', 'trial_until') end
+    if look and failed_sends then
+      redis.call('HSET', budget, 'failures', failed_sends)
+      return
+    end
+    if failures or trips > 0 then
+      redis.call('HDEL', budget, 'failures', 'failed_sends', 'trips', 'open_until', 'trial', 'trial_until')
+    end
     if trips > 0 and wants_slots(instance) then redis.call('ZADD', P .. 'slots', int(now), instance) end
     return
   end
   most = tonumber(most or 5)
   -- Calls that were in flight when it opened say nothing new.
   if beat ~= '0' or most == 0 or (trips > 0 and trial ~= member) then return end
+  if not look then redis.call('HINCRBY', budget, 'failed_sends', 1) end
   if redis.call('HINCRBY', budget, 'failures', 1) < most and trips == 0 then return end
   local pause = math.min(tonumber(max_ms or 300000), tonumber(open_ms or 10000) * 2 ^ math.min(trips, 30))
   redis.call('HSET', budget, 'trips', trips + 1, 'open_until', int(now + pause))
@@ -189,13 +200,14 @@ local function pulse(instance, member, beat, now)
   if wants_slots(instance) then redis.call('ZADD', P .. 'slots', int(now + pause), instance) end
 end
 
--- A throttle: nobody calls this instance until the pause is over, on any worker.
+-- A throttle: nobody calls this instance until the pause is over, on any worker. How long it may be is decided by the
+-- policy; what may be learned is bounded where it is read (budget_of).
 local function cool_down(instance, now, pause_ms, limit)
   local key = P .. 'budget:' .. instance
   local till = math.max(tonumber(redis.call('HGET', key, 'cool_until') or 0), now + pause_ms)
   local after = math.max(tonumber(redis.call('HGET', key, 'next') or 0), till)
   redis.call('HSET', key, 'cool_until', int(till), 'next', string.format('%.3f', after))
   if limit and limit > 0 then
-    redis.call('HSET', key, 'learned', int(math.max(1, math.floor(limit * 0.9))), 'learned_at', int(now))
+    redis.call('HSET', key, 'learned', int(math.max(1, math.floor(limit * 0.9))), 'learned_at', int(now), 'taught', int(limit))
   end
 end
