@@ -47,6 +47,7 @@ class Record:
     """Whether a create's answer shows our marker in its field. False: it was dropped, and the record could not be found
     by it. None: no marker was sent, or the answer does not show what became of it."""
     names: Names = field(default=Names.NOTHING, compare=False)
+    status: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ reason to bury a job, while gateways send 408 for a slow upstream too, which mak
 import asyncio
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
@@ -87,7 +88,8 @@ def classify_answer(answer: Answer, *, expected: Expected, now: datetime, secret
     Raises:
         AttemptError: the subclass says what becomes of the job.
     """
-    return _classify(answer, partial(read_record, expected=expected), kind=expected.kind, now=now, secrets=secrets)
+    record = _classify(answer, partial(read_record, expected=expected), kind=expected.kind, now=now, secrets=secrets)
+    return replace(record, status=answer.status)
 
 
 def classify_listing(
