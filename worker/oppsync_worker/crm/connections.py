@@ -49,7 +49,7 @@ _MOST_CALLS: Final = 200
 _LOOKED_AT: Final = 16
 """How many idle connections are tried before a new one is made."""
 
-_BOUNDARY: Final = b"HTTP/1.1 299 boundary\r\nContent-Length: 0\r\n\r\n"
+_BOUNDARY: Final = b"HTTP/1.1 204 =\r\n\r\n"
 """Given to the parser of the call before: it comes out whole only if that has nothing half read."""
 
 
@@ -140,7 +140,7 @@ class WatchedHandler(ResponseHandler):
             messages, upgraded, tail = self._parser.feed_data(_BOUNDARY)
         except Exception:  # noqa: BLE001 - whatever the parser says of it, something was left
             return False
-        if len(messages) != 1 or (messages[0][0].code, messages[0][0].reason) != (299, "boundary") or upgraded or tail:
+        if len(messages) != 1 or (messages[0][0].code, messages[0][0].reason) != (204, "=") or upgraded or tail:
             return False
         wire = None if self.transport is None else self.transport.get_extra_info("socket")
         if wire is None:
