@@ -1,6 +1,6 @@
 """Fixtures of all tiers. Nothing here leaves loopback."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -56,10 +56,10 @@ def worker(redis_url: str, crm: HostedSimulator, tmp_path: Path) -> Iterator[Cal
     """Starts worker processes; they are gone when the test is over."""
     with ExitStack() as stack:
 
-        def start(name: str = "w1", **environ: str) -> Worker:
+        def start(name: str = "w1", options: Sequence[str] = (), **environ: str) -> Worker:
             folder = tmp_path / name
             folder.mkdir(exist_ok=True)
-            one = Worker(redis_url=redis_url, crm_url=crm.url, folder=folder, environ=environ)
+            one = Worker(redis_url=redis_url, crm_url=crm.url, folder=folder, environ=environ, options=options)
             stack.callback(lambda: one.kill() if one.running else None)
             return one.start()
 

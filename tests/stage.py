@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
@@ -85,9 +85,11 @@ class Worker:
         folder: Path,
         environ: Mapping[str, str] | None = None,
         app: str = "oppsync_worker.app",
+        options: Sequence[str] = (),
     ) -> None:
         """`app` may be a module of the tests' that changes something of the product before it starts."""
         self.app = app
+        self.options = options
         self.log = folder / "worker.log"
         instances = folder / "instances.toml"
         if not instances.exists():
@@ -109,7 +111,7 @@ class Worker:
         """Start it; it claims as soon as it is up."""
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [str(BIN / "celery"), "-A", self.app, "worker"],
+                [str(BIN / "celery"), "-A", self.app, "worker", *self.options],
                 env=self.environ,
                 stdout=output,
                 stderr=subprocess.STDOUT,

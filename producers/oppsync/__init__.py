@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from oppsync.aio import AsyncJobClient
     from oppsync.client import JobClient
-    from oppsync.receipts import Receipt, WaitTimeout
+    from oppsync.receipts import Receipt, UnknownJob, WaitTimeout
     from oppsync_worker.contract.errors import ContractError, FieldProblem, InvalidJob
     from oppsync_worker.contract.jobs import CreateOpportunity, UpdateOpportunity
     from oppsync_worker.contract.names import Kind, Lane
@@ -27,6 +27,7 @@ _HOMES = {
     "AsyncJobClient": "oppsync.aio",
     "JobClient": "oppsync.client",
     "Receipt": "oppsync.receipts",
+    "UnknownJob": "oppsync.receipts",
     "WaitTimeout": "oppsync.receipts",
     "ContractError": "oppsync_worker.contract.errors",
     "FieldProblem": "oppsync_worker.contract.errors",
@@ -59,6 +60,7 @@ __all__ = [
     "Outcome",
     "Receipt",
     "State",
+    "UnknownJob",
     "UpdateOpportunity",
     "WaitTimeout",
 ]

@@ -10,7 +10,7 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from oppsync.receipts import ANSWER_TIMEOUT_S, RETRIES, Receipt, WaitTimeout, batches, pauses
+from oppsync.receipts import ANSWER_TIMEOUT_S, APPEAR_S, RETRIES, Patience, Receipt, batches, pauses
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.outcomes import Outcome
 from oppsync_worker.ledger.connect import LedgerUnavailable, connection_options, explain, redis_url
@@ -83,20 +83,25 @@ class JobClient:
         except RedisError as error:
             raise LedgerUnavailable(explain(error)) from error
 
-    def wait(self, job_id: str, *, timeout_s: float | None = None) -> Outcome:
+    def wait(self, job_id: str, *, timeout_s: float | None = None, appear_s: float = APPEAR_S) -> Outcome:
         """Look at a job until it has ended.
 
+        Args:
+            job_id: which job.
+            timeout_s: how long; None, as long as it takes.
+            appear_s: how long an id is looked for that nobody knows (yet): see `APPEAR_S`.
+
         Raises:
-            WaitTimeout: it has not within `timeout_s` seconds; the text says where it is.
-            LedgerUnavailable: Redis does not answer.
+            WaitTimeout: it has not ended within `timeout_s` seconds; the text says where it is.
+            UnknownJob: there was no such job within `appear_s` seconds, or it was forgotten meanwhile.
+            LedgerUnavailable: Redis does not answer, known after some eight seconds. The job goes on; wait again.
         """
-        started = time.monotonic()
+        patience = Patience(job_id, timeout_s, appear_s, time.monotonic())
         for pause in pauses():
             found = self.outcome(job_id)
             if found.state.is_terminal:
                 return found
-            if timeout_s is not None and time.monotonic() - started + pause > timeout_s:
-                raise WaitTimeout(f"job {job_id} is {found.state} after {timeout_s:g} s")
+            patience.judge(found.state, now=time.monotonic(), pause=pause)
             time.sleep(pause)
         raise AssertionError  # pauses never end
 

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Final
 
 from oppsync_worker.contract.jobs import AnyJob
+from oppsync_worker.contract.states import State
 
 BATCH: Final = 500
 """Jobs per round trip of `enqueue_many`: large enough to hide the round trip, small enough not to hold Redis up."""
@@ -13,6 +14,10 @@ BATCH: Final = 500
 ANSWER_TIMEOUT_S: Final = 2.0
 RETRIES: Final = 1
 """redis-py retries a connection within a retried call: four tries, so a silent Redis is told of after eight seconds."""
+
+APPEAR_S: Final = 10.0
+"""How long `wait` looks for an id that nobody knows. One that `enqueue` gave is known at once; the id of a message that
+another Celery producer pushed is known when a worker first sees it, which takes longer behind a backlog."""
 
 POLL_FIRST_S: Final = 0.02
 POLL_MOST_S: Final = 0.5
@@ -28,6 +33,37 @@ class Receipt:
 
 class WaitTimeout(TimeoutError):
     """The job had not ended in time; it goes on all the same."""
+
+
+class UnknownJob(LookupError):
+    """No job has this id: it is wrong, its outcome is no longer kept, or no worker has seen its Celery message yet."""
+
+
+@dataclass(slots=True)
+class Patience:
+    """How long `wait` looks at a job that is not there, or has not ended; the same for both clients."""
+
+    job_id: str
+    timeout_s: float | None
+    appear_s: float
+    started: float
+    seen: bool = False
+
+    def judge(self, state: State, *, now: float, pause: float) -> None:
+        """Look again after `pause`, unless it was waited long enough.
+
+        Raises:
+            UnknownJob, WaitTimeout: it was.
+        """
+        waited = now - self.started
+        if state != State.UNKNOWN:
+            self.seen = True
+        elif self.seen:
+            raise UnknownJob(f"job {self.job_id} is no longer known: its outcome was kept as long as it should be")
+        elif waited + pause > self.appear_s and (self.timeout_s is None or self.appear_s <= self.timeout_s):
+            raise UnknownJob(f"no job {self.job_id} was there within {self.appear_s:g} s")
+        if self.timeout_s is not None and waited + pause > self.timeout_s:
+            raise WaitTimeout(f"job {self.job_id} is {state} after {self.timeout_s:g} s")
 
 
 def batches(jobs: Iterable[AnyJob]) -> Iterator[list[AnyJob]]:

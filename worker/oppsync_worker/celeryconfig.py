@@ -9,7 +9,9 @@ from oppsync_worker.engine.engine import Engine
 from oppsync_worker.engine.transport import ALIAS
 
 
-def celery_settings(engine: Engine, *, concurrency: int, pool: type, consumer: type) -> dict[str, Any]:
+def celery_settings(
+    engine: Engine, *, concurrency: int, pool: type, consumer: type, remote_control: bool = True
+) -> dict[str, Any]:
     """The worker's configuration."""
     return {
         # Celery's own words for where it connects; the address itself is the engine's (it may hold a password).
@@ -35,6 +37,8 @@ def celery_settings(engine: Engine, *, concurrency: int, pool: type, consumer: t
         "worker_concurrency": concurrency,
         "worker_pool": pool,
         "worker_consumer": consumer,
+        # Which commands: `engine/remote.py`.
+        "worker_enable_remote_control": remote_control,
         # A handful of round trips per job for events nobody needs: the ledger has the facts.
         "worker_send_task_events": False,
         "task_send_sent_event": False,

@@ -4,9 +4,10 @@ import gc
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from celery import Celery
+from celery.signals import celeryd_init
 from kombu.transport import TRANSPORT_ALIASES
 
 from oppsync_worker.celeryconfig import celery_settings
@@ -17,6 +18,7 @@ from oppsync_worker.engine.consumer import Consumer
 from oppsync_worker.engine.engine import Engine
 from oppsync_worker.engine.housekeeping import Housekeeping
 from oppsync_worker.engine.pool import TaskPool
+from oppsync_worker.engine.starting import refuse_what_cannot_be_kept
 from oppsync_worker.engine.sweep import Sweep
 from oppsync_worker.engine.transport import ALIAS, Transport
 from oppsync_worker.engine.watchdog import Watchdog
@@ -58,12 +60,27 @@ def create_app(settings: Settings, url: str, reporter: Reporter) -> Celery:
 
     # Celery makes both itself, from their classes: a class of one's own is how they get to know the engine.
     Pool.engine = AppConsumer.engine = engine
+    AppConsumer.remote_control = settings.remote_control
     Pool.opening = staticmethod(lambda: opened(engine, settings, reporter))
     # kombu refuses dotted names in a URL's scheme, so the transport needs an alias.
     TRANSPORT_ALIASES[ALIAS] = f"{Transport.__module__}:{Transport.__qualname__}"
     app = Celery("oppsync")
-    app.config_from_object(celery_settings(engine, concurrency=settings.concurrency, pool=Pool, consumer=AppConsumer))
+    app.config_from_object(
+        celery_settings(
+            engine,
+            concurrency=settings.concurrency,
+            pool=Pool,
+            consumer=AppConsumer,
+            remote_control=settings.remote_control != "off",
+        )
+    )
     register(app, engine, settings.instances)
+
+    @celeryd_init.connect(weak=False)  # type: ignore[untyped-decorator]
+    def started(instance: Any, options: Mapping[str, Any], conf: Any, **_: Any) -> None:
+        if instance.app is app:
+            refuse_what_cannot_be_kept(instance, options, conf)
+
     return app
 
 

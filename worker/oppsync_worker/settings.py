@@ -14,6 +14,7 @@
 | OPPSYNC_WATCHDOG_SECONDS | how long work may stand still before the worker ends itself with code 70; 0: never |
 | OPPSYNC_HEALTH_DIR | where the worker's beat is, for `oppsync health` |
 | OPPSYNC_SWEEP_SECONDS | how often the ledger is searched for jobs in no place, by all workers together; 0: never |
+| OPPSYNC_REMOTE_CONTROL | which of Celery's remote commands are heard: all, inspect (those that only look on), off |
 | OPPSYNC_LOG, OPPSYNC_LOG_LEVEL | auto, json or text; a level of the standard library |
 """
 
@@ -36,6 +37,8 @@ class SettingsError(ValueError):
         self.problems = problems
 
 
+MOST_CONCURRENCY: Final = 5_000
+
 LEAST_WATCHDOG_S: Final = 5.0
 """Less would take a busy machine for a hang."""
 
@@ -54,7 +57,7 @@ class Settings(BaseModel):
     instances: Mapping[str, InstanceSettings]
     sentry_dsn: SecretStr | None = None
     sentry_environment: str = "production"
-    concurrency: Annotated[int, Field(ge=1, le=5_000)] = 200
+    concurrency: Annotated[int, Field(ge=1, le=MOST_CONCURRENCY)] = 200
     lease_seconds: Annotated[float, Field(ge=1, le=600)] = 25.0
     max_crashes: Annotated[int, Field(ge=0, le=100)] = 3
     outcome_days: Annotated[float, Field(gt=0, le=3_650)] = 7.0
@@ -62,6 +65,8 @@ class Settings(BaseModel):
     health_dir: Path | None = None
     """None: a folder of this user's below the system's for temporary files."""
     sweep_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300.0
+    remote_control: Literal["all", "inspect", "off"] = "inspect"
+    """Nobody is asked who they are who send a command, so by default none of them changes anything."""
     log: Literal["auto", "json", "text"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
@@ -108,6 +113,7 @@ _VARIABLES = {
     "OPPSYNC_WATCHDOG_SECONDS": "watchdog_seconds",
     "OPPSYNC_HEALTH_DIR": "health_dir",
     "OPPSYNC_SWEEP_SECONDS": "sweep_seconds",
+    "OPPSYNC_REMOTE_CONTROL": "remote_control",
     "OPPSYNC_LOG": "log",
     "OPPSYNC_LOG_LEVEL": "log_level",
 }

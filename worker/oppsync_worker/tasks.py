@@ -47,6 +47,7 @@ class OpportunityTask(Task):  # type: ignore[misc]
     instances: ClassVar[Mapping[str, InstanceSettings]]
 
     abstract = True
+    Request = "oppsync_worker.engine.request:Request"
     throws = (failures.JobFailed,)
     """Expected ends: Celery logs them without a traceback."""
     max_retries = None

@@ -61,7 +61,7 @@ def _own_verdict(error: Exception) -> tuple[int, list[str]]:
     from redis.exceptions import RedisError  # noqa: PLC0415
 
     from oppsync.files.errors import FileError, InvalidDefaults  # noqa: PLC0415
-    from oppsync.receipts import WaitTimeout  # noqa: PLC0415
+    from oppsync.receipts import UnknownJob, WaitTimeout  # noqa: PLC0415
     from oppsync_ops.redis_server import NoRedisServer  # noqa: PLC0415
     from oppsync_worker.contract.errors import ContractError, InvalidJob  # noqa: PLC0415
     from oppsync_worker.ledger.connect import LedgerError, NoRedisUrl, explain  # noqa: PLC0415
@@ -71,7 +71,7 @@ def _own_verdict(error: Exception) -> tuple[int, list[str]]:
     match error:
         case SettingsError() | InvalidJob() | InvalidDefaults():
             return code, [str(problem) for problem in error.problems]
-        case ContractError() | FileError() | LedgerError() | NoRedisServer() | WaitTimeout():
+        case ContractError() | FileError() | LedgerError() | NoRedisServer() | WaitTimeout() | UnknownJob():
             return code, [str(error)]
         case RedisError():
             return code, [explain(error)]

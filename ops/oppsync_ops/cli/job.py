@@ -90,7 +90,10 @@ def discard(*, job_ids: tuple[str, ...], yes: bool, as_json: bool) -> int:
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), metavar="SECONDS", help="Give up after so long.")
 @json_option
 def wait(*, job_id: str, timeout_s: float | None, as_json: bool) -> int:
-    """Wait until a job has ended; exit code 1 when it did not succeed, or not in time."""
+    """Wait until a job has ended; exit code 1 when it did not succeed, or not in time.
+
+    An id that nobody knows is given up after ten seconds.
+    """
     with job_client() as client:
         outcome = wait_for(client, job_id, timeout_s)
     if as_json:

@@ -17,6 +17,7 @@ def wait_for(client: JobClient, job_id: str, timeout_s: float | None) -> Outcome
 
     Raises:
         WaitTimeout: it has not in time; the text says where it is.
+        UnknownJob: nobody knows it.
     """
     return client.wait(job_id, timeout_s=timeout_s)
 

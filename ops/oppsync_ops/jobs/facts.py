@@ -79,8 +79,9 @@ def look(client: Redis, job_id: str) -> Facts:
 def history(client: Redis, job_id: str) -> tuple[Mapping[str, Any], ...]:
     """What happened to a job, oldest first: attempts and what people did. A line that is no JSON object is left out."""
     lines: Any = client.lrange(keys.attempts(job_id), 0, -1)
+    success: Any = client.hget(keys.job(job_id), "success")
     found = []
-    for line in lines:
+    for line in [*lines, *([success] if success else [])]:
         try:
             event = json.loads(line)
         except ValueError:

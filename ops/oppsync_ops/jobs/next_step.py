@@ -51,7 +51,8 @@ def _sending(facts: Facts) -> NextStep:
     lost = "in doubt" if facts.outcome.kind == Kind.CREATE else "queued again"
     if facts.lease_until is None or facts.lease_until <= facts.now:
         return NextStep(
-            f"its worker fell silent during attempt {facts.outcome.attempts}: the next sweep makes it {lost}"
+            f"its worker fell silent during attempt {facts.outcome.attempts}: the first worker that notices, some"
+            f" seconds later, makes it {lost}"
         )
     return NextStep(f"{what}{by}; should the worker fall silent, the job is {lost} then", moment(facts.lease_until))
 

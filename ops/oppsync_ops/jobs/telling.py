@@ -68,6 +68,8 @@ def _happening(event: Mapping[str, Any]) -> str:
         what.append(str(event["error"]))
     if event.get("message"):
         what.append(str(event["message"]))
+    if number and not event.get("error"):
+        what.append("succeeded")
     return ", ".join(what)
 
 

@@ -38,7 +38,7 @@ class Standing:
     lanes: Mapping[str, int]
     claimed: int
     silent: int
-    """Claims whose lease ran out: their worker is lost, and the next sweep takes the jobs back."""
+    """Claims whose lease ran out: their worker is lost, and another takes the jobs back, some seconds later."""
     places: Mapping[str, Place]
     undecided: int
     """Creates in doubt that wait for a person."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import redis
 
 from oppsync import CreateOpportunity, JobClient, State, UpdateOpportunity
+from oppsync_ops.jobs.facts import history
 from oppsync_ops.simulator import HostedSimulator
 from stage import Worker, eventually
 
@@ -32,6 +33,27 @@ def test_a_create_and_its_update_reach_the_crm(
     assert made.opportunity_id == changed.opportunity_id
     (record,) = crm.records("acme")
     assert (record["title"], record["status"], record["value"]) == ("Won", "gain", "350.50")
+
+
+def test_the_attempt_that_succeeded_stands_in_the_history(
+    client: JobClient, worker: Callable[..., Worker], crm: HostedSimulator, ledger: redis.Redis
+) -> None:
+    """With its status, its time and its number, behind those that failed; and it is forgotten with the job."""
+    worker()
+    made = client.wait(client.enqueue(create()), timeout_s=20)
+    crm.add_fault("http:status=503,method=PUT,times=1")
+    update = UpdateOpportunity(instance="acme", funnel_id=7, opportunity_id=made.opportunity_id, title="New")
+    job = client.enqueue(update)
+    assert client.wait(job, timeout_s=20).state == State.SUCCEEDED
+
+    failed, succeeded = history(ledger, job)
+
+    assert (failed["attempt"], failed["status"], failed["error"]) == (1, 503, "Unavailable")
+    assert (succeeded["attempt"], succeeded["status"], succeeded["error"]) == (2, 200, None)
+    assert succeeded["ms"] >= 0
+    assert succeeded["at"] > failed["at"]
+    assert [(line["attempt"], line["status"]) for line in history(ledger, made.job_id)] == [(1, 200)]
+    assert ledger.ttl(f"oppsync:job:{job}") > 0
 
 
 def test_a_transient_error_is_retried_and_spends_attempts(

@@ -1,5 +1,6 @@
 """The sweep: finds what a purge, a hand in Redis or a bug has left behind, and nothing where all is well."""
 
+import tracemalloc
 from collections import Counter
 from collections.abc import Mapping
 
@@ -8,7 +9,8 @@ import redis
 from redis.asyncio import Redis
 
 from integration.ledger.desk import ATTEMPT, Desk, change, deal, titles
-from oppsync_worker.engine.sweep import Sweep
+from oppsync_worker.engine import sweep as sweeping_module
+from oppsync_worker.engine.sweep import Sightings, Sweep
 from oppsync_worker.ledger import ends, keys, operating
 from oppsync_worker.ledger.begin import Go, Parked
 from oppsync_worker.ledger.scripts import run
@@ -239,3 +241,59 @@ def test_one_worker_sweeps_at_a_time(ledger: redis.Redis) -> None:
     assert [run(ledger, turn(name, every_ms=60_000)) for name in ("w1", "w2", "w1")] == [1, 0, 0]
     ledger.hset(keys.SWEEP, "due", 1)
     assert run(ledger, turn("w2", every_ms=60_000)) == 1
+
+
+async def test_of_many_lost_jobs_each_is_given_up_in_the_end(
+    desk: Desk, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than a sweep remembers: it goes through them bit by bit, and takes none whose message is there."""
+    monkeypatch.setattr(sweeping_module, "MOST_SUSPECTS", 20)
+    lost, kept = [deal() for _ in range(90)], [deal() for _ in range(30)]
+    for job in lost:
+        desk.enqueue(job)
+    desk.client.delete("opportunities.interactive")
+    for job in kept:
+        desk.enqueue(job)
+    in_hand = desk.claim(10)
+
+    for _ in range(20):
+        await sweep(redis_url)
+
+    assert {desk.state(job) for job in lost} == {"dead"}
+    assert {desk.state(job) for job in kept} == {"queued"}
+    assert len(in_hand) == 10
+
+
+async def test_a_long_line_takes_no_memory(desk: Desk, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten times the jobs, and the sweep needs no more: a million waiting jobs took 182 MB of one worker."""
+    monkeypatch.setattr(sweeping_module, "PAUSE_S", 0)
+    peaks = []
+    for first, jobs in ((0, 2_000), (2_000, 20_000)):
+        _line_of(desk.client, range(first, jobs))
+        tracemalloc.start()
+        assert await sweep(redis_url) == Counter()
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+
+    assert peaks[1] < peaks[0] + 500_000, peaks
+
+
+def _line_of(client: redis.Redis, numbers: range) -> None:
+    pipe = client.pipeline(transaction=False)
+    pipe.hset(keys.PREFIX + "hold:acme", mapping={"cause": "operator", "since": 1, "note": ""})
+    pipe.sadd(keys.PREFIX + "holds", "acme")
+    for number in numbers:
+        job_id = f"00000000-0000-4000-8000-{number:012d}"
+        entry = {"state": "waiting", "kind": "opportunities.create", "instance": "acme", "lane": "bulk"}
+        pipe.hset(keys.job(job_id), mapping={**entry, "at": 1, "since": 1, "message": "{}"})
+        pipe.zadd(keys.waiting("acme"), {job_id: number})
+    pipe.execute()
+
+
+def test_what_was_seen_is_never_forgotten() -> None:
+    """And little else is taken for it."""
+    seen = Sightings(5_000)
+    seen.add(f"job-{number}" for number in range(5_000))
+
+    assert all(f"job-{number}" in seen for number in range(5_000))
+    assert sum(f"other-{number}" in seen for number in range(5_000)) < 50

@@ -19,6 +19,7 @@ from oppsync import (
     LedgerUnavailable,
     NoRedisUrl,
     State,
+    UnknownJob,
     WaitTimeout,
 )
 from oppsync_ops import redis_server
@@ -223,3 +224,41 @@ def test_a_lost_script_cache_is_no_matter(client: JobClient, ledger: redis.Redis
     ledger.script_flush()
     assert len(client.enqueue_many([deal(), deal()])) == 2
     assert ledger.llen("opportunities.interactive") == 4
+
+
+@pytest.mark.parametrize("timeout_s", [None, 30.0])
+async def test_waiting_for_an_id_that_nobody_knows_ends(redis_url: str, timeout_s: float | None) -> None:
+    """After `appear_s`, with an error of its own; both clients."""
+    started = time.monotonic()
+    with JobClient(redis_url) as client, pytest.raises(UnknownJob, match="no job nobody"):
+        client.wait("nobody", timeout_s=timeout_s, appear_s=0.2)
+    async with AsyncJobClient(redis_url) as client:
+        with pytest.raises(UnknownJob, match="no job nobody"):
+            await client.wait("nobody", timeout_s=timeout_s, appear_s=0.2)
+
+    assert time.monotonic() - started < 5
+
+
+def test_a_short_wait_for_an_unknown_id_times_out(client: JobClient) -> None:
+    """Whoever waits less than that long learns where the job is: nowhere."""
+    with pytest.raises(WaitTimeout, match="unknown"):
+        client.wait("nobody", timeout_s=0.1)
+
+
+def test_an_id_that_appears_later_is_waited_for(client: JobClient, ledger: redis.Redis) -> None:
+    """As that of a foreign message, which a worker sees late; and one that is forgotten meanwhile is told of."""
+    job = deal()
+
+    def appear() -> None:
+        time.sleep(0.3)
+        client.enqueue(job)
+        time.sleep(0.5)
+        ledger.delete(f"oppsync:job:{job.job_id}")
+
+    thread = threading.Thread(target=appear)
+    thread.start()
+    try:
+        with pytest.raises(UnknownJob, match="no longer known"):
+            client.wait(job.job_id)
+    finally:
+        thread.join()

@@ -120,7 +120,6 @@ def test_an_update_whose_id_is_nowhere_is_not_proved() -> None:
     ("answer", "landed"),
     [
         ({"fields": {"oppsync": "m-1", "CPF": "1"}}, True),
-        ({"fields": {"oppsync": "m-2"}}, False),
         ({"fields": {"oppsync": ""}}, False),
         ({"fields": {"Oppsync": "m-1"}}, False),
         ({"fields": {}}, False),
@@ -136,6 +135,61 @@ def test_a_create_tells_whether_its_marker_landed(answer: Any, landed: bool | No
 
     assert read_record({"id": 1, **answer}, expected).marker_landed is landed
     assert read_record({"data": {"id": 1, **answer}}, expected).marker_landed is landed
+
+
+JOB_ID = "6f1c0c0e-2d4b-4d38-9f05-0d9a1f3b7c55"
+
+
+@pytest.mark.parametrize("marker", ["0c8f6a52-11d2-4a7e-8a57-0d9a1f3b7c55", "m-2", "7", 7])
+def test_another_jobs_marker_is_no_success(marker: Any) -> None:
+    """The answer to another create; only the CRM can tell what became of this one."""
+    sent = Expected(Kind.CREATE, marker=JOB_ID, marker_field="oppsync")
+
+    with pytest.raises(Unreadable, match="marker"):
+        read_record({"id": 1, "fields": {"oppsync": marker}}, sent)
+
+
+@pytest.mark.parametrize("shown", [JOB_ID[:20], JOB_ID[:8].upper()])
+def test_a_marker_cut_short_has_not_landed_but_is_ours(shown: str) -> None:
+    """A field that is too narrow; in doubt, it would be sent again, for it is not found by its marker either."""
+    sent = Expected(Kind.CREATE, marker=JOB_ID, marker_field="oppsync")
+
+    assert read_record({"id": 1, "fields": {"oppsync": shown}}, sent).marker_landed is False
+
+
+@pytest.mark.parametrize(
+    ("title", "fits"),
+    [
+        ("São Paulo - 12 & Cia", True),
+        ("  são   paulo - 12 &amp; cia", True),
+        ("Sao Paulo - 12 & Cia", True),
+        ("S?o Paulo - 12 & Cia", True),
+        ("SÃ£o Paulo - 12 & Cia", True),
+        ("São Pau", True),
+        ("#77 São Paulo - 12 & Cia (new)", True),
+        ("", True),
+        (None, True),
+        (5, True),
+        ("Rio de Janeiro", False),
+        ("São Paulo - 13 & Cia", False),
+    ],
+)
+def test_another_title_is_no_success(title: Any, fits: bool) -> None:  # noqa: FBT001
+    """However the CRM writes ours, it is ours; a title that no rewriting explains is another record's."""
+    sent = Expected(Kind.CREATE, title="São Paulo - 12 & Cia")
+
+    if fits:
+        assert read_record({"id": 1, "title": title}, sent).opportunity_id == 1
+    else:
+        with pytest.raises(Unreadable, match="title"):
+            read_record({"id": 1, "title": title}, sent)
+
+
+def test_our_marker_outweighs_the_title() -> None:
+    """Whatever an automation of the CRM made of the title."""
+    sent = Expected(Kind.CREATE, title="A", marker=JOB_ID, marker_field="oppsync")
+
+    assert read_record({"id": 1, "title": "B", "fields": {"oppsync": JOB_ID}}, sent).opportunity_id == 1
 
 
 @pytest.mark.parametrize("sent", [{"marker": "m-1"}, {"marker_field": "oppsync"}, {}])

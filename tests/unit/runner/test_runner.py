@@ -65,6 +65,7 @@ class Found:
     opportunity_id: int = 99
     kept: Mapping[str, Any] = field(default_factory=lambda: {"id": 99})
     marker_landed: bool | None = None
+    status: int | None = 200
 
 
 @dataclass

@@ -5,8 +5,11 @@ kept field is picked by name *and* by shape: a text that is no amount, status or
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+from html import unescape
 from typing import Any, Final, Self
 
 from oppsync_worker.contract.fields import MAX_ID
@@ -19,9 +22,20 @@ Scalar = int | str
 _DIGITS: Final = re.compile(r"[0-9]{1,16}")
 _FIGURE: Final = re.compile(r"[ \t]*([0-9]{1,16})(?:\.[0-9]{0,40})?[ \t]*", re.ASCII)
 _AMOUNT: Final = re.compile(r"-?[0-9]{1,16}(\.[0-9]{1,10})?")
+_LEAST_MARKER: Final = 8
 _TIME: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?"
 )
+
+
+class Names(StrEnum):
+    """By what a success names the call that it answers; what names nothing may be the answer to another call."""
+
+    NOTHING = "nothing"
+    RECORD = "record"
+    """A create's lead and column, an update's id: other calls may have had the same."""
+    MARKER = "marker"
+    """The job's own id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +47,8 @@ class Record:
     marker_landed: bool | None = None
     """Whether a create's answer shows our marker in its field. False: it was dropped, and the record could not be found
     by it. None: no marker was sent, or the answer does not show what became of it."""
+    names: Names = field(default=Names.NOTHING, compare=False)
+    status: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +61,7 @@ class Expected:
     crm_column: int | None = None
     marker: str | None = None
     marker_field: str | None = None
+    title: str | None = field(default=None, repr=False)
 
     @classmethod
     def of(
@@ -56,7 +73,7 @@ class Expected:
         marker_field: str | None = None,
     ) -> Self:
         """The facts of one request."""
-        return cls(job.kind, opportunity_id, job.lead_id, job.crm_column, marker, marker_field)
+        return cls(job.kind, opportunity_id, job.lead_id, job.crm_column, marker, marker_field, job.title)
 
 
 class Unreadable(ValueError):
@@ -66,10 +83,11 @@ class Unreadable(ValueError):
 def read_record(document: Any, expected: Expected) -> Record:
     """What a success answer says of the record.
 
-    A create counts only with a positive integer `id` (a digit string, or `data.id`, will do), and only if `lead_id` and
-    `crm_column`, where the answer shows them, are those of the request: the documented answer has both, but their
-    absence beside a readable id is no evidence against it. An update, whose id is known, counts as soon as the answer
-    is a JSON object which neither names another record nor has the shape of a refusal (`error` without `data`).
+    A create counts only with a positive integer `id` (a digit string, or `data.id`, will do), and only if `lead_id`,
+    `crm_column`, the title and the marker, where the answer shows them, are those of the request: the documented answer
+    has them, but their absence beside a readable id is no evidence against it. An update, whose id is known, counts as
+    soon as the answer is a JSON object which neither names another record nor has the shape of a refusal (`error`
+    without `data`).
 
     Raises:
         Unreadable: when the answer does not prove the success that its status claims.
@@ -80,13 +98,7 @@ def read_record(document: Any, expected: Expected) -> Record:
     shown = document if integer(document.get("id")) or not isinstance(inner, dict) else inner
     found = integer(shown.get("id"))
     if expected.kind is Kind.CREATE:
-        if not found:
-            raise Unreadable("no id")
-        for name, sent in (("lead_id", expected.lead_id), ("crm_column", expected.crm_column)):
-            echo = shown.get(name)
-            if sent is not None and echo is not None and integer(echo) != sent:
-                raise Unreadable(f"another {name} than was sent")
-        return Record(found, whitelisted(shown), _landed(shown, expected))
+        return _created(shown, found, expected)
     if "error" in document and not isinstance(inner, dict):
         raise Unreadable("an error inside a success")
     if found and expected.opportunity_id and found != expected.opportunity_id:
@@ -94,12 +106,59 @@ def read_record(document: Any, expected: Expected) -> Record:
     opportunity_id = expected.opportunity_id or found
     if not opportunity_id:
         raise Unreadable("no id")
-    return Record(opportunity_id, whitelisted(shown))
+    named = Names.RECORD if found and found == expected.opportunity_id else Names.NOTHING
+    return Record(opportunity_id, whitelisted(shown), names=named)
 
 
-def _landed(shown: Mapping[str, Any], expected: Expected) -> bool | None:
+def _created(shown: Mapping[str, Any], found: int | None, expected: Expected) -> Record:
+    if not found:
+        raise Unreadable("no id")
+    for name, sent in (("lead_id", expected.lead_id), ("crm_column", expected.crm_column)):
+        echo = shown.get(name)
+        if sent is not None and echo is not None and integer(echo) != sent:
+            raise Unreadable(f"another {name} than was sent")
     mark = mark_in(shown.get("fields"), marker_field=expected.marker_field, marker=expected.marker)
-    return None if mark is Mark.UNKNOWN else mark is Mark.OURS
+    if mark is Mark.OTHER and not _cut_short(shown["fields"][expected.marker_field], expected.marker):
+        raise Unreadable("another job's marker")
+    if mark is not Mark.OURS and not _resembles(shown.get("title"), expected.title):
+        raise Unreadable("another title than was sent")
+    landed = None if mark is Mark.UNKNOWN else mark is Mark.OURS
+    return Record(found, whitelisted(shown), landed, _names(shown, expected, mark))
+
+
+def _names(shown: Mapping[str, Any], expected: Expected, mark: Mark) -> Names:
+    if mark is Mark.OURS:
+        return Names.MARKER
+    both = expected.lead_id is not None and None not in (shown.get("lead_id"), shown.get("crm_column"))
+    return Names.RECORD if both else Names.NOTHING
+
+
+def _cut_short(shown: Any, marker: str | None) -> bool:
+    """Whether a field that is too short for a marker would show ours so: that one is only useless."""
+    text = str(shown).strip().casefold()
+    return len(text) >= _LEAST_MARKER and (marker or "").casefold().startswith(text)
+
+
+def _resembles(shown: Any, sent: str | None) -> bool:
+    """Whether a text can be what the CRM made of ours: cut short, trimmed, escaped or put between other words.
+
+    Generous on purpose. A create that is called in doubt because the CRM writes titles its own way would not be found
+    by its title either, and would be sent again.
+    """
+    if not isinstance(shown, str) or sent is None:
+        return True
+    if shown == sent:
+        return True
+    return any(
+        theirs in ours or ours in theirs
+        for theirs, ours in zip(_letters(unescape(shown)), _letters(unescape(sent)), strict=True)
+    )
+
+
+def _letters(text: str) -> tuple[str, str]:
+    """Letters and digits without accents, and those that no character set spoils."""
+    bare = "".join(char for char in unicodedata.normalize("NFKD", text).casefold() if char.isalnum())
+    return bare, "".join(char for char in text.casefold() if char.isascii() and char.isalnum())
 
 
 def whitelisted(shown: Mapping[str, Any]) -> dict[str, Scalar]:

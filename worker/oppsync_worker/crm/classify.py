@@ -2,7 +2,8 @@
 
     what came back                                    create (POST)       update (PUT)        look-up
     2xx that proves it (`answers`, `listings`)        Record              Record              Listing
-    2xx that does not: not JSON, no id, too large     AnswerLost          Unavailable         Unavailable
+    2xx that does not: not JSON, no id, too large,    AnswerLost          Unavailable         Unavailable
+        another lead, column, title or marker
     401 with "too many requests", 429                 Throttled           Throttled           Throttled
     other 401, 403                                    CredentialRefused   CredentialRefused   CredentialRefused
     301, 308                                          Rejected            Rejected            Rejected
@@ -24,6 +25,7 @@ reason to bury a job, while gateways send 408 for a slow upstream too, which mak
 import asyncio
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
@@ -86,7 +88,8 @@ def classify_answer(answer: Answer, *, expected: Expected, now: datetime, secret
     Raises:
         AttemptError: the subclass says what becomes of the job.
     """
-    return _classify(answer, partial(read_record, expected=expected), kind=expected.kind, now=now, secrets=secrets)
+    record = _classify(answer, partial(read_record, expected=expected), kind=expected.kind, now=now, secrets=secrets)
+    return replace(record, status=answer.status)
 
 
 def classify_listing(
@@ -147,6 +150,11 @@ def classify_failure(
         return _unsettled(kind)(Seen(None, "no whole answer within the call's deadline"))
     seen = Seen(None, redact(f"{type(error).__name__}: {_words(error)}".rstrip(": "), secrets=secrets))
     return _unsettled(kind)(seen) if began and not isinstance(error, _NOTHING_WAS_SENT) else NotSent(seen)
+
+
+def stray(kind: Kind | None, answer: Answer, words: str) -> AttemptError:
+    """An answer that may be the answer to another request (`connections`): what became of this one is not known."""
+    return _unsettled(kind)(Seen(answer.status, words))
 
 
 def _refusal(

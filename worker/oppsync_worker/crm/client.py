@@ -8,7 +8,7 @@ It logs nothing. httpx would log every URL at INFO; the token is never part of t
 """
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Self
@@ -16,8 +16,9 @@ from typing import Self
 import httpx
 
 from oppsync_worker.contract.jobs import AnyJob, UpdateOpportunity
+from oppsync_worker.contract.names import Kind
 from oppsync_worker.crm import lookups
-from oppsync_worker.crm.answers import Expected, Record
+from oppsync_worker.crm.answers import Expected, Names, Record
 from oppsync_worker.crm.body import MAX_ANSWER_BYTES
 from oppsync_worker.crm.classify import classify_answer, classify_listing
 from oppsync_worker.crm.endpoint import Endpoint
@@ -97,7 +98,15 @@ class CrmClient:
 
         read = partial(classify_answer, expected=expected)
         words = _words_of(job)
-        return await self._exchange.ask(settings, make, read, kind=job.kind, words=words, max_bytes=MAX_ANSWER_BYTES)
+        return await self._exchange.ask(
+            settings,
+            make,
+            read,
+            kind=job.kind,
+            words=words,
+            max_bytes=MAX_ANSWER_BYTES,
+            subjects=_subjects(expected),
+        )
 
     async def look_by_lead(self, settings: InstanceSettings, lead_id: int, *, sought: Sought) -> Listing:
         """List a lead's records: `GET /listopportunitysleadcomplete/LEAD_ID`.
@@ -130,6 +139,21 @@ class CrmClient:
         read = partial(classify_listing, sought=sought, page=page)
         words, most = (sought.title,), lookups.MAX_LIST_BYTES
         return await self._exchange.ask(settings, make, read, kind=None, words=words, max_bytes=most)
+
+
+def _subjects(expected: Expected) -> dict[Names, Hashable]:
+    """What an answer can name the call by, and no other call on the same connection may have in common with it.
+
+    Without the instance: an answer does not say whose it is.
+    """
+    if expected.kind is Kind.UPDATE:
+        return {Names.RECORD: expected.opportunity_id}
+    subjects: dict[Names, Hashable] = {}
+    if expected.marker is not None and expected.marker_field is not None:
+        subjects[Names.MARKER] = expected.marker
+    if expected.lead_id is not None:
+        subjects[Names.RECORD] = (expected.lead_id, expected.crm_column)
+    return subjects
 
 
 def _words_of(job: AnyJob) -> tuple[str, ...]:

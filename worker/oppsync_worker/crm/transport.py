@@ -5,12 +5,14 @@ Two decisions (figures: 200 calls at once, answers after 100 ms, TLS off, Python
 *Speed.* httpx's own pool scans all connections for every request: one shared client did 8 requests/s, a client for each
 slot 550 at 1.8 ms CPU a request. On aiohttp's connections httpx did two to three times that at half the CPU or less.
 
-*Honesty.* `NotSent` must be proof, or a customer's card is doubled. Two habits below httpx would break it:
+*Honesty.* `NotSent` must be proof, or a customer's card is doubled. Three habits below httpx would break it:
  1. httpx-aiohttp 0.2 turns every `aiohttp.ClientConnectionError`, also "server disconnected" after the request was
     read, into `httpx.ConnectTimeout`. So the mapping is our own, and only what aiohttp raises while *connecting*
     becomes a connect error; whatever cannot be told becomes a read error.
  2. aiohttp itself sends an idempotent request (our PUT) a second time when a kept-alive connection turns out dead. One
     call is one request here: `_once` turns such errors into httpx's before aiohttp's retry sees them.
+
+ 3. an answer is taken for whatever was asked last. Which connection may carry which call: `connections`.
 
 It follows no redirect, keeps no cookie, reads no proxy or netrc from the environment, and sends only `SENT_HEADERS`:
 whatever a tracing library has added (Sentry's does, unasked) is taken off again.
@@ -25,8 +27,7 @@ import aiohttp
 import httpx
 import yarl
 
-KEEPALIVE_SECONDS: Final = 4.0
-"""Idle connections are dropped after this: before Node's default of 5 s, whose close would race our next create."""
+from oppsync_worker.crm.connections import CURRENT, USE, Connector, Use
 
 SENT_HEADERS: Final = frozenset(
     ("host", "content-type", "content-length", "accept", "accept-encoding", "authorization", "apitoken", "user-agent")
@@ -56,6 +57,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         """
         if self._session is None:
             self._session = self._new_session()
+        mark = CURRENT.set(request.extensions.get(USE) or Use())
         try:
             response = await self._session.request(
                 request.method,
@@ -68,6 +70,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             )
         except _Anything as error:
             raise _as_httpx(error) from error
+        finally:
+            CURRENT.reset(mark)
         return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response))
 
     async def __aenter__(self) -> Self:
@@ -85,8 +89,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         # SSL_CERT_FILE and SSL_CERT_DIR are honoured here, for companies with an authority of their own.
         context = self._ssl_context or httpx.create_ssl_context()
         return aiohttp.ClientSession(
-            # No limit: the budget and the worker's concurrency bound the calls, and nobody waits for a connection.
-            connector=aiohttp.TCPConnector(limit=0, ssl=context, keepalive_timeout=KEEPALIVE_SECONDS),
+            connector=Connector(ssl_context=context),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,  # `body` does it, bounded
             trust_env=False,

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from celery.worker.consumer import Consumer as StockConsumer
+from celery.worker.consumer.control import Control
 
 from oppsync_worker.contract.states import Cause
+from oppsync_worker.engine import remote, starting
 from oppsync_worker.engine.engine import Engine
 
 RECONNECT_S: Final = 0.5
@@ -22,12 +24,19 @@ class Consumer(StockConsumer):  # type: ignore[misc]
     """Buries what Celery cannot run. The composition root makes a subclass that knows its engine."""
 
     engine: Engine
+    remote_control: remote.Level = "inspect"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # Workers that greet and watch each other broadcast all the time, and the ledger knows more than they do. Celery
         # has command-line flags for these and no settings.
-        quiet = {"without_mingle": True, "without_gossip": True, "without_heartbeat": True}
+        quiet = {"without_mingle": True, "without_gossip": True}
+        # With `-E` somebody watches (Flower), who takes a worker without a heartbeat for dead.
+        quiet["without_heartbeat"] = bool(kwargs.get("without_heartbeat")) or not kwargs.get("task_events")
         super().__init__(*args, **{**kwargs, **quiet})
+        starting.check_pool(self.controller, self.pool)
+        for step in self.steps:
+            if isinstance(step, Control):
+                step.box.node.handlers = remote.handlers(self.remote_control)
         # What is consumed now: chosen on the command line, and changed by remote control while the worker runs.
         self.engine.consumed = lambda: list(self.app.amqp.queues.consume_from)
 

@@ -153,6 +153,12 @@ class Engine:
             return
         hand = ends.Hand(tag, job_id, self.ttl_s)
         said = "Celery gave the message up before it was settled"
+        revoked = job_id in celery_state.revoked
+        if revoked:
+            said = (
+                "revoked through Celery's remote control; the workers that heard it refuse the job for three hours, or "
+                "until they are started again"
+            )
         try:
             state, kind = self._redis.hmget(keys.job(job_id), ["state", "kind"])
         except RedisError:
@@ -160,6 +166,9 @@ class Engine:
         if state == State.SENDING.encode() and kind == Kind.CREATE.encode():
             attempt = ends.Attempt(at="", number=0, duration_ms=0, status=None, error="GivenUp", message=said)
             self._settle(hand, ends.doubt(hand, attempt=attempt))
+        elif state == State.SENDING.encode() and not revoked:
+            # An update that may have been carried out, and may be sent again: its lease decides.
+            logger.warning("claim %s left to its lease: %s", tag, said)
         elif self._settle(hand, ends.bury(hand, cause=Cause.INTERNAL, detail=said)):
             self.reporter.buried_unread(job_id, "", Cause.INTERNAL, said)
 

@@ -17,6 +17,7 @@ from queue import Empty
 from time import monotonic
 from typing import Any, Final
 
+import click
 import redis
 from kombu.transport import redis as stock
 from kombu.transport import virtual
@@ -101,6 +102,12 @@ class Channel(stock.Channel):  # type: ignore[misc]
 
             given["connection_class"] = Watched
         return given
+
+    def _purge(self, queue: str) -> int:
+        """Never: producers were told that their jobs are safe."""
+        raise click.UsageError(
+            f"{queue} is not purged: its jobs would be lost without a trace. Stop the producer, or `oppsync hold set`."
+        )
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         queues = self._lanes()

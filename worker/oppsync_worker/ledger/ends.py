@@ -118,6 +118,7 @@ def succeed(
     *,
     opportunity_id: int,
     result: Mapping[str, Any],
+    attempt: Attempt | None = None,
     effects: Effects = NOTHING,
     marker: Marker | None = None,
 ) -> Call:
@@ -127,6 +128,7 @@ def succeed(
     it for its own.
     """
     given: dict[str, Argument | None] = {"opportunity_id": opportunity_id, "result": result_json(result)}
+    given["attempt"] = attempt.as_json() if attempt else None
     if marker is not None:
         given |= {**marker.given(), "unmarked": None if marker.lands else 1}
     return _settle(hand, State.SUCCEEDED, given, effects)

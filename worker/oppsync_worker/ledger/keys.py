@@ -1,4 +1,8 @@
-"""Names of Redis keys, for those who read the ledger. Only scripts write them; `lua/life.lua` says what each holds."""
+"""Names of Redis keys, for those who read the ledger.
+
+Scripts write them, and `lua/life.lua` says what each holds. `SWEEP` and `MISSING`, the sweep's own notes, are also
+written by plain commands (`engine/sweep.py`); no job depends on them.
+"""
 
 from typing import Final
 

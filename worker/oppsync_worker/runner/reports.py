@@ -38,6 +38,10 @@ class Report:
         self.attempt, self.replays, self.age_ms = go.attempt, go.replays, go.age_ms
         self.duration_ms = int(seconds * 1000)
 
+    def as_success(self, at: str, status: int | None) -> Attempt:
+        """The last line in the job's history."""
+        return Attempt(at, self.attempt, self.duration_ms, status, None, None)
+
     def as_attempt(self, at: str, error: AttemptError) -> Attempt:
         """The line in the job's history."""
         return Attempt(

@@ -51,6 +51,11 @@ class Answer(Protocol):
         ...
 
     @property
+    def status(self) -> int | None:
+        """The HTTP status."""
+        ...
+
+    @property
     def marker_landed(self) -> bool | None:
         """Whether the record bears the marker that was sent; None when there was none, or the answer does not say."""
         ...
@@ -187,6 +192,7 @@ class Runner:
                 hand,
                 opportunity_id=answer.opportunity_id,
                 result=result,
+                attempt=report.as_success(at, answer.status),
                 effects=ends.Effects(answers=True, wrote=() if creates else job.written()),
                 marker=ends.Marker(job.funnel_id, answer.marker_landed) if creates else None,
             )

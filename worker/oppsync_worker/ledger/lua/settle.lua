@@ -5,7 +5,7 @@
 -- ARGV: tag, id, to, ttl_s, then names and values of:
 --   delay        ms until it is tried again (scheduled)
 --   cause, detail, version      why (every state but succeeded)
---   attempt      JSON of the attempt, kept in the job's history
+--   attempt      JSON of the attempt, kept in the job's history (succeeded: in the entry's field `success`)
 --   result       JSON of the outcome (succeeded); opportunity_id
 --   put_back     count it as a try that the job's own task asked for (`retries`)
 --   marker       what the answer showed of the marker, 'lands' or 'lost'; funnel it was sent to
@@ -84,7 +84,12 @@ if message then let_go(tag) end
 free_slot(job, now)
 -- A worker that came to an end with it was not taken down by it.
 redis.call('HDEL', key, 'crashes')
-if a.attempt then note(id, a.attempt) end
+if a.attempt and to == 'succeeded' then
+  -- The last line of the history. In the job's own entry: a key more for every job would cost more than the line.
+  redis.call('HSET', key, 'success', a.attempt)
+elseif a.attempt then
+  note(id, a.attempt)
+end
 if a.put_back then redis.call('HINCRBY', key, 'retries', 1) end
 if to ~= 'succeeded' and a.cause then redis.call('HSET', key, 'cause', a.cause, 'detail', a.detail or '') end
 if a.version then redis.call('HSET', key, 'version', a.version) end
