@@ -1,7 +1,6 @@
 """Redis that loads its data, and names that cannot be found: a worker waits, and then goes on."""
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +11,7 @@ import redis
 
 from oppsync import CreateOpportunity, JobClient, State
 from oppsync_ops import redis_server
-from oppsync_ops.redis_server import RedisServer, free_port, server_program
+from oppsync_ops.redis_server import RedisServer, free_port, server_program, spawn
 from oppsync_ops.simulator import HostedSimulator
 from stage import Worker, eventually
 
@@ -30,10 +29,7 @@ def deals(count: int, first: int = 0) -> list[CreateOpportunity]:
 
 def loading(data: Path, port: int) -> RedisServer:
     """Start a server that takes its time to read its data; it answers LOADING meanwhile."""
-    command = [server_program(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(data), "--appendonly", "yes"]
-    command += ["--appendfsync", "always", "--save", "", "--key-load-delay", "400"]
-    with (data / "redis.log").open("ab") as output:
-        return RedisServer(subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT), port, data)
+    return spawn(server_program(), data, port=port, more=("--key-load-delay", "400"))
 
 
 def is_loading(url: str) -> bool:
@@ -115,7 +111,7 @@ def named(
 
         def start() -> Worker:
             one = Worker(
-                redis_url=f"redis://redis.test:{session_redis.port}/0",
+                redis_url=session_redis.url.replace("127.0.0.1", "redis.test"),
                 crm_url=f"http://crm.test:{urlsplit(crm.url).port}",
                 folder=tmp_path,
                 environ={"NAME_SERVER": str(server)},

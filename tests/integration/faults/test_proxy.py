@@ -9,7 +9,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from oppsync_ops.proxy import Proxy, proxied
-from oppsync_ops.redis_server import RedisServer, free_port
+from oppsync_ops.redis_server import RedisServer, free_port, login
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def proxy(session_redis: RedisServer) -> Iterator[Proxy]:
 
 def connect(proxy: Proxy) -> redis.Redis:
     """A client that does not try again."""
-    return redis.Redis(port=proxy.port, socket_timeout=0.5, retry=Retry(NoBackoff(), 0))
+    return redis.Redis(port=proxy.port, **login(), socket_timeout=0.5, retry=Retry(NoBackoff(), 0))
 
 
 def test_everything_passes_until_it_is_told_otherwise(proxy: Proxy) -> None:
@@ -36,7 +36,7 @@ def test_a_cut_ends_connections_and_new_ones_work(proxy: Proxy) -> None:
     """With a reset, at once."""
     with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as client:
         client.sendall(b"PING\r\n")
-        assert client.recv(16) == b"+PONG\r\n"
+        assert client.recv(100) == b"-NOAUTH Authentication required.\r\n"
 
         assert proxy.cut() == 1
 
@@ -65,7 +65,7 @@ def test_what_is_forgotten_stays_silent_and_new_connections_work(proxy: Proxy) -
     """Neither side of the old one is told, whatever the proxy is told later."""
     with socket.create_connection(("127.0.0.1", proxy.port), timeout=0.5) as old:
         old.sendall(b"PING\r\n")
-        assert old.recv(16) == b"+PONG\r\n"
+        assert old.recv(100) == b"-NOAUTH Authentication required.\r\n"
 
         proxy.forget()
         proxy.flow()
