@@ -245,7 +245,8 @@ def spawn(
         # Faults are made with it. Before 7.0 it needs no leave.
         options += ["--enable-debug-command", "local"]
     options += more
-    with (data / "redis.log").open("ab") as output:
+    log = os.open(data / "redis.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(log, "ab") as output:
         process = subprocess.Popen(
             [program, "-", *options],
             stdin=subprocess.PIPE,
