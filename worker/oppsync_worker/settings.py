@@ -14,6 +14,7 @@
 | OPPSYNC_WATCHDOG_SECONDS | how long work may stand still before the worker ends itself with code 70; 0: never |
 | OPPSYNC_HEALTH_DIR | where the worker's beat is, for `oppsync health` |
 | OPPSYNC_SWEEP_SECONDS | how often the ledger is searched for jobs in no place, by all workers together; 0: never |
+| OPPSYNC_REQUIRE_DURABLE | 1: do not start on a Redis that may lose jobs, nor with a CRM over http:// |
 | OPPSYNC_LOG, OPPSYNC_LOG_LEVEL | auto, json or text; a level of the standard library |
 """
 
@@ -62,6 +63,7 @@ class Settings(BaseModel):
     health_dir: Path | None = None
     """None: a folder of this user's below the system's for temporary files."""
     sweep_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300.0
+    require_durable: bool = False
     log: Literal["auto", "json", "text"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
@@ -108,6 +110,7 @@ _VARIABLES = {
     "OPPSYNC_WATCHDOG_SECONDS": "watchdog_seconds",
     "OPPSYNC_HEALTH_DIR": "health_dir",
     "OPPSYNC_SWEEP_SECONDS": "sweep_seconds",
+    "OPPSYNC_REQUIRE_DURABLE": "require_durable",
     "OPPSYNC_LOG": "log",
     "OPPSYNC_LOG_LEVEL": "log_level",
 }
