@@ -11,6 +11,7 @@ drives it may block.
 
 import asyncio
 import contextlib
+import errno
 import socket
 import struct
 import threading
@@ -18,6 +19,7 @@ from collections.abc import Coroutine, Iterator
 from typing import Any, Final
 
 from oppsync_ops.connections import Connections, Listener, Stream
+from oppsync_ops.redis_server import free_port
 
 CHUNK: Final = 65_536
 PATIENCE_S: Final = 10.0
@@ -85,9 +87,18 @@ class Proxy:
 
     async def _listen(self) -> None:
         if self._listener is None:
-            bound = socket.create_server(("127.0.0.1", self.port))
+            bound = self._bound()
             self._listener = Listener(bound, lambda: Stream(self._accepted, self._accept))
             self.port = self._listener.port
+
+    def _bound(self) -> socket.socket:
+        while True:
+            try:
+                return socket.create_server(("127.0.0.1", self.port or free_port()))
+            except OSError as error:
+                # Somebody else was given the port in between; one that was ours already must stay the same.
+                if self.port or error.errno != errno.EADDRINUSE:
+                    raise
 
     async def _flow(self) -> None:
         self._flowing.set()

@@ -30,6 +30,8 @@ PROGRAM_VARIABLE: Final = "OPPSYNC_REDIS_SERVER"
 APP_USER: Final = "oppsync"
 ADMIN_USER: Final = "admin"
 START_PATIENCE_S: Final = 15.0
+PORTS: Final = range(12_000, 32_000)
+PORT_TRIES: Final = 200
 
 _APP_RIGHTS: Final = (
     # Redis 6.2 counts all of CLIENT among the dangerous commands.
@@ -179,10 +181,17 @@ def server_version(program: str) -> tuple[int, ...]:
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on loopback that nobody listens on at this moment.
+
+    None that the system gives to outgoing connections: while a server is away, a client of its own may be given its
+    port (and is then connected to itself), and the server could not come back.
+    """
+    for _ in range(PORT_TRIES):
+        port = PORTS.start + secrets.randbelow(len(PORTS))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise NoRedisServer(f"no port from {PORTS.start} to {PORTS.stop - 1} of 127.0.0.1 is free")
 
 
 def start(
@@ -203,13 +212,17 @@ def start(
     """
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     programs = server_programs()
-    for number, program in enumerate(programs, start=1):
-        server = spawn(program, data, port=port or free_port(), fsync=fsync, detached=detached, access=access)
-        if _is_up(server):
-            return server
-        server.stop()
-        tail = " / ".join((data / "redis.log").read_text("utf-8", "replace").splitlines()[-3:])
-        if _NEWER_DATA not in tail or number == len(programs):
+    for program in programs:
+        for _ in range(1 if port else PORT_TRIES):
+            server = spawn(program, data, port=port or free_port(), fsync=fsync, detached=detached, access=access)
+            if _is_up(server):
+                return server
+            server.stop()
+            tail = " / ".join((data / "redis.log").read_text("utf-8", "replace").splitlines()[-3:])
+            # Somebody else was given the port in between.
+            if "in use" not in tail:
+                break
+        if _NEWER_DATA not in tail:
             break
     raise NoRedisServer(f"Redis did not come up: {tail}{_advice(tail)}")
 
