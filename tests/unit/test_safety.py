@@ -38,6 +38,15 @@ def test_what_is_amiss_is_told(info: dict[str, object] | None, fsync: str | None
         assert ("cannot be told" in one.sentence) == one.name.endswith("_unknown") == (not one.known)
 
 
+@pytest.mark.parametrize(
+    ("rights", "names"),
+    [("~* &* +@all", []), (None, []), ("-@all", ["default_user"]), ("~* &* +@all -flushall", ["default_user"])],
+)
+def test_a_default_user_without_rights_loses_everything_at_a_restart(rights: str | None, names: list[str]) -> None:
+    """On a Redis that reads its append-only file with that user's rights."""
+    assert [one.name for one in weaknesses(Answers(GOOD, "always", rights))] == names
+
+
 @pytest.mark.parametrize("version", ["6.2.0", "6.2.14", "7.0.15", "8.2.3", "10.0.0", "", "unknown"])
 def test_versions_that_work(version: str) -> None:
     """6.2 and newer; of a server that does not say, the scripts will tell."""

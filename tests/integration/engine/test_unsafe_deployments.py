@@ -189,6 +189,22 @@ def test_a_redis_that_is_away_at_the_start_is_judged_when_it_is_back(
                 worker.kill()
 
 
+def test_a_default_user_without_rights_is_told_where_it_matters(
+    server: RedisServer, crm: HostedSimulator, tmp_path: Path
+) -> None:
+    """Redis 7 and 8 drop transactions that it may not run when they read their file; others do not look."""
+    with Redis.from_url(server.url) as admin:
+        admin.execute_command("ACL", "SETUSER", "default", "reset")
+        said: dict[str, object] = admin.info("server")
+    matters = "valkey_version" not in said and not str(said["redis_version"]).startswith("6.")
+    worker = Worker(redis_url=server.url, crm_url=crm.url, folder=tmp_path).start()
+    try:
+        eventually(lambda: "worker_ready" in worker.said())
+        assert list(told(worker)) == (["default_user"] if matters else [])
+    finally:
+        worker.kill()
+
+
 class Old(socketserver.StreamRequestHandler):
     """A Redis of long ago, as far as a worker that asks for its version can see."""
 

@@ -4,6 +4,7 @@ INFO tells most of it, and a managed Redis permits INFO where it forbids CONFIG.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +14,10 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 OLDEST: Final = (6, 2)
 """The scripts use what Redis 6.2 brought."""
+
+
+FIRST_THAT_CHECKS: Final = 7
+EVERYTHING: Final = "~* &* +@all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,8 @@ class Answers:
 
     info: Mapping[str, Any] | None
     fsync: str | None
+    default_user: str | None = None
+    """What the user `default` may do; None: it does not matter with this server, or cannot be told."""
 
     @property
     def version(self) -> str:
@@ -54,7 +61,11 @@ def ask(client: Redis) -> Answers:
         fsync: Any = client.config_get("appendfsync")
     except ResponseError:
         fsync = {}
-    return _answers(info, fsync)
+    user: Any = {}
+    if _loads_as_default(info):
+        with suppress(ResponseError):
+            user = client.acl_getuser("default")
+    return _answers(info, fsync, user)
 
 
 async def ask_async(client: AsyncRedis) -> Answers:
@@ -67,7 +78,11 @@ async def ask_async(client: AsyncRedis) -> Answers:
         fsync: Any = await client.config_get("appendfsync")
     except ResponseError:
         fsync = {}
-    return _answers(info, fsync)
+    user: Any = {}
+    if _loads_as_default(info):
+        with suppress(ResponseError):
+            user = await client.acl_getuser("default")
+    return _answers(info, fsync, user)
 
 
 def require_version(answers: Answers) -> None:
@@ -97,7 +112,7 @@ def weaknesses(answers: Answers) -> list[Weakness]:
                 known=False,
             )
         ]
-    return [*_on_disk(info, answers.fsync), *_in_memory(info)]
+    return [*_on_disk(info, answers.fsync), *_at_restart(answers.default_user), *_in_memory(info)]
 
 
 def _on_disk(info: Mapping[str, Any], fsync: str | None) -> list[Weakness]:
@@ -139,6 +154,29 @@ def _on_disk(info: Mapping[str, Any], fsync: str | None) -> list[Weakness]:
     return []
 
 
+def _at_restart(default_user: str | None) -> list[Weakness]:
+    if default_user is None or default_user == EVERYTHING:
+        return []
+    return [
+        Weakness(
+            "default_user",
+            "Redis reads its append-only file as the user `default`, who may not run everything: this version drops"
+            " jobs at a restart; set `user default off resetpass ~* &* +@all`, which lets nobody in either",
+        )
+    ]
+
+
+def _loads_as_default(info: Mapping[str, Any] | None) -> bool:
+    """Whether it is a Redis that checks the rights of `default` when it reads its file: seen of 7.0.15 and 8.2.3.
+
+    Redis 6.2 and Valkey do not.
+    """
+    if info is None or "valkey_version" in info:
+        return False
+    major = str(info.get("redis_version", "")).partition(".")[0]
+    return major.isdigit() and int(major) >= FIRST_THAT_CHECKS
+
+
 def _in_memory(info: Mapping[str, Any]) -> list[Weakness]:
     policy = info.get("maxmemory_policy")
     if policy is None:
@@ -161,7 +199,8 @@ def _in_memory(info: Mapping[str, Any]) -> list[Weakness]:
     ]
 
 
-def _answers(info: Any, fsync: Mapping[str | bytes, Any]) -> Answers:
+def _answers(info: Any, fsync: Mapping[str | bytes, Any], user: Mapping[str, Any] | None) -> Answers:
     # The names in it are bytes where the client does not decode.
     found = fsync.get("appendfsync", fsync.get(b"appendfsync"))
-    return Answers(info, found.decode() if isinstance(found, bytes) else found)
+    rights = " ".join([*user["keys"], *user["channels"], *user["categories"], *user["commands"]]) if user else None
+    return Answers(info, found.decode() if isinstance(found, bytes) else found, rights)
