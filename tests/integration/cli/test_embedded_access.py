@@ -291,10 +291,11 @@ def test_the_program_can_be_named(
 ) -> None:
     """By its path or as a command; a name that is none is told as such."""
     program = tmp_path / "some server"
-    program.symlink_to(redis_server.server_program())
+    program.write_text(f'#!/bin/sh\ntouch "$0 was run"\nexec "{redis_server.server_program()}" "$@"\n', "utf-8")
+    program.chmod(0o755)
     monkeypatch.setenv("OPPSYNC_REDIS_SERVER", str(program))
-    pid = answer(bare_command("redis", "start", "--json"))["pid"]
-    assert str(program) in Path(f"/proc/{pid}/cmdline").read_text("utf-8")
+    assert bare_command("redis", "start").exit_code == 0
+    assert (tmp_path / "some server was run").exists()
     bare_command("redis", "stop")
 
     monkeypatch.setenv("OPPSYNC_REDIS_SERVER", "no-such-server")
