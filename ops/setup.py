@@ -7,6 +7,7 @@ time, or again after it was interrupted; what is in place already is left alone.
 import fcntl
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,26 @@ def wanted() -> str:
     """What the environment must have been made from."""
     parts = [(ROOT / "pyproject.toml").read_bytes(), CONSTRAINTS.read_bytes(), sys.version.encode(), str(ROOT).encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def why_not() -> str:
+    """What to look for when pip has failed."""
+    newest, (major, minor) = (3, 14), sys.version_info[:2]
+    words = "pip could not install the packages; its words are above. Is a package index reachable?\n"
+    if sys.implementation.name != "cpython" or (major, minor) > newest:
+        words += (
+            f"The pinned packages have wheels for CPython 3.11 to 3.14; this is {sys.implementation.name}"
+            f" {major}.{minor}. Put one of those first on PATH.\n"
+        )
+    system, machine = platform.system(), platform.machine()
+    if (system, machine) not in {("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64")}:
+        words += (
+            f"They have wheels for Linux on x86_64 and aarch64 with glibc, and for macOS on arm64; this is {system} on"
+            f" {machine}, where some are compiled, which takes a C and a Rust compiler.\n"
+        )
+    elif system == "Linux" and platform.libc_ver()[0] != "glibc":
+        words += "They have wheels for Linux with glibc; here is another C library.\n"
+    return words
 
 
 def main() -> int:
@@ -50,9 +71,7 @@ def main() -> int:
                 check=False,
             )
             if done.returncode:
-                sys.stderr.write(
-                    "pip could not install the packages; its words are above. Is a package index reachable?\n"
-                )
+                sys.stderr.write(why_not())
                 return 1
             STAMP.write_text(wanted())
     print(python)

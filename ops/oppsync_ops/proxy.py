@@ -11,11 +11,15 @@ drives it may block.
 
 import asyncio
 import contextlib
+import errno
 import socket
 import struct
 import threading
 from collections.abc import Coroutine, Iterator
 from typing import Any, Final
+
+from oppsync_ops.connections import Connections, Listener, Stream
+from oppsync_ops.redis_server import free_port
 
 CHUNK: Final = 65_536
 PATIENCE_S: Final = 10.0
@@ -30,11 +34,12 @@ class Proxy:
         self._target_port = target_port
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="oppsync-proxy", daemon=True)
-        self._server: asyncio.Server | None = None
+        self._listener: Listener | None = None
         self._flowing = asyncio.Event()
         self._forgotten: list[asyncio.Event] = []
-        self._open: set[asyncio.StreamWriter] = set()
-        self._passing: set[asyncio.Task[None]] = set()
+        self._accepted = Connections()
+        self._behind = Connections()
+        self._serving: set[asyncio.Task[None]] = set()
         self.port = 0
 
     def start(self) -> None:
@@ -43,11 +48,15 @@ class Proxy:
         self._run(self._begin())
 
     def stop(self) -> None:
-        """End everything."""
-        self._run(self._end())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(PATIENCE_S)
-        self._loop.close()
+        """End everything. Once is enough; again changes nothing."""
+        if self._loop.is_closed():
+            return
+        try:
+            self._run(self._end())
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(PATIENCE_S)
+            self._loop.close()
 
     def flow(self) -> None:
         """Everything passes again, also what was held back on connections that are still there."""
@@ -77,9 +86,19 @@ class Proxy:
         await self._listen()
 
     async def _listen(self) -> None:
-        if self._server is None:
-            self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, reuse_address=True)
-            self.port = int(self._server.sockets[0].getsockname()[1])
+        if self._listener is None:
+            bound = self._bound()
+            self._listener = Listener(bound, lambda: Stream(self._accepted, self._accept))
+            self.port = self._listener.port
+
+    def _bound(self) -> socket.socket:
+        while True:
+            try:
+                return socket.create_server(("127.0.0.1", self.port or free_port()))
+            except OSError as error:
+                # Somebody else was given the port in between; one that was ours already must stay the same.
+                if self.port or error.errno != errno.EADDRINUSE:
+                    raise
 
     async def _flow(self) -> None:
         self._flowing.set()
@@ -96,45 +115,51 @@ class Proxy:
         self._flowing.set()
 
     async def _refuse(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
+            await listener.settled()
         await self._cut()
 
     async def _cut(self) -> int:
-        writers, self._open = self._open, set()
-        for writer in writers:
-            endpoint = writer.get_extra_info("socket")
+        cut = self._accepted.transports
+        for transport in [*cut, *self._behind.transports]:
+            endpoint = transport.get_extra_info("socket")
             if endpoint is not None:
                 with contextlib.suppress(OSError):
                     endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            writer.transport.abort()
-        return len(writers) // 2
+            transport.abort()
+        return len(cut)
 
     async def _end(self) -> None:
         await self._refuse()
         for held in [*self._forgotten, self._flowing]:
             held.set()
-        passing = list(self._passing)
-        for task in passing:
+        serving = list(self._serving)
+        for task in serving:
             task.cancel()
-        await asyncio.gather(*passing, return_exceptions=True)
+        await asyncio.gather(*serving, return_exceptions=True)
+        for connections in (self._accepted, self._behind):
+            await connections.end()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = self._loop.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            there, back = await asyncio.open_connection("127.0.0.1", self._target_port)
+            transport, stream = await self._loop.create_connection(
+                lambda: Stream(self._behind), "127.0.0.1", self._target_port
+            )
         except OSError:
             # Whoever is behind us is not there: what a client would have been told without us.
             writer.transport.abort()
             return
-        self._open |= {writer, back}
+        back = asyncio.StreamWriter(transport, stream, stream.reader, self._loop)
         flowing = self._flowing
-        ways = [self._loop.create_task(self._pass(*way, flowing)) for way in ((reader, back), (there, writer))]
-        self._passing.update(ways)
-        for way in ways:
-            way.add_done_callback(self._passing.discard)
-        await asyncio.gather(*ways, return_exceptions=True)
-        self._open -= {writer, back}
+        ways = ((reader, back), (stream.reader, writer))
+        await asyncio.gather(*(self._pass(*way, flowing) for way in ways), return_exceptions=True)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flowing: asyncio.Event) -> None:
         try:

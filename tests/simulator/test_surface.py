@@ -1,10 +1,10 @@
 """The paths, query names and happy answers of the CRM."""
 
-import asyncio
 from typing import Any
 
 import pytest
 
+from integration.crm.loopback import Wire, serving
 from simulator.integrator import Eventually, Integrator, Simulate
 
 CREATE_KEYS = [
@@ -291,24 +291,19 @@ async def test_entering_a_column_runs_its_automation(crm: Integrator, eventually
     """A journal row per entry, and the call of a URL where one is configured."""
     called: list[bytes] = []
 
-    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        called.append(await reader.readuntil(b"}"))
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        await writer.drain()
-        writer.close()
+    async def hear(wire: Wire) -> None:
+        called.append(await wire.request())
+        await wire.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
-    listener = await asyncio.start_server(hear, "127.0.0.1", 0)
-    port = listener.sockets[0].getsockname()[1]
-    column = {"id": 131, "automation": "second message", "automation_url": f"http://127.0.0.1:{port}/hook"}
-    body = {"name": "loud", "token": "t-1", "funnels": [{"id": 7, "columns": [130, column]}]}
-    await crm.http.post(f"{crm.sim.url}/__sim/instances", json=body)
-    crm.instance, crm.headers = "loud", {"apitoken": "t-1"}
-    opportunity = await crm.created(user=1)
+    async with serving(hear) as listener:
+        column = {"id": 131, "automation": "second message", "automation_url": f"{listener.url}/hook"}
+        body = {"name": "loud", "token": "t-1", "funnels": [{"id": 7, "columns": [130, column]}]}
+        await crm.http.post(f"{crm.sim.url}/__sim/instances", json=body)
+        crm.instance, crm.headers = "loud", {"apitoken": "t-1"}
+        opportunity = await crm.created(user=1)
 
-    await crm.update(opportunity["id"], crm_column=131)
-    await eventually(lambda: bool(called))
-    listener.close()
-    await listener.wait_closed()
+        await crm.update(opportunity["id"], crm_column=131)
+        await eventually(lambda: bool(called))
 
     rows = [row for row in crm.sim.journal() if row["kind"] == "automation"]
     assert [row["automation"] for row in rows] == ["second message"]

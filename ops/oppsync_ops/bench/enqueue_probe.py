@@ -1,10 +1,12 @@
-"""A producer in a process of its own: `python -m oppsync_ops.bench.enqueue_probe REDIS_URL CALLS JOBS`.
+"""A producer in a process of its own: `python -m oppsync_ops.bench.enqueue_probe CALLS JOBS`.
 
 Prints one JSON object: the seconds of each of CALLS single calls, and the seconds that JOBS jobs took in bulk. Building
-the jobs is not counted. Leaves the JOBS in Redis, and nothing else but the scripts that it loaded.
+the jobs is not counted. Leaves the JOBS in Redis, and nothing else but the scripts that it loaded. The environment has
+Redis' address, since there is a password in it.
 """
 
 import json
+import os
 import sys
 import time
 
@@ -35,4 +37,4 @@ def main(redis_url: str, calls: int, jobs: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(os.environ["REDIS_URL"], int(sys.argv[1]), int(sys.argv[2]))

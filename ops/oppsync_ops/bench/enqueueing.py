@@ -77,8 +77,8 @@ def _handover(fsync: str, plan: Plan, tell: Tell) -> Handover:
     with temporary_folder() as folder, redis_server.running(folder / "redis", fsync=fsync) as server:
         counts = (str(plan.enqueue_calls), str(plan.enqueue_jobs))
         done = subprocess.run(
-            [sys.executable, "-m", "oppsync_ops.bench.enqueue_probe", server.url, *counts],
-            env=clean_environ(),
+            [sys.executable, "-m", "oppsync_ops.bench.enqueue_probe", *counts],
+            env=clean_environ(REDIS_URL=server.url),
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

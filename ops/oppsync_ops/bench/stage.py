@@ -89,4 +89,4 @@ def staged(*, latency_ms: float, throttle: str = "off") -> Iterator[Stage]:
         Processes(folder) as processes,
     ):
         crm = Witness.start(processes, "--latency-ms", f"{latency_ms:g}", "--throttle", throttle)
-        yield Stage(folder, server.url, crm, processes)
+        yield Stage(folder, server.app_url, crm, processes)

@@ -7,7 +7,7 @@ import click
 from oppsync_ops.cli.failures import BAD_NEWS, DONE
 from oppsync_ops.cli.output import json_option, note, print_facts, print_json
 from oppsync_ops.embedded.home import Home
-from oppsync_ops.embedded.server import Embedded, find
+from oppsync_ops.embedded.server import OPEN, Embedded, find
 from oppsync_ops.embedded.server import start as start_server
 from oppsync_ops.embedded.server import stop as stop_server
 
@@ -16,7 +16,8 @@ from oppsync_ops.embedded.server import stop as stop_server
 def redis() -> None:
     """The embedded Redis of this directory: its data is in .oppsync/redis, every write is on disk before it counts.
 
-    It is used by every command that is run here, as long as REDIS_URL is not set.
+    It is used by every command that is run here, as long as REDIS_URL is not set. Only its owner can connect: the
+    address with the password is in .oppsync/redis.url, and in what --json prints.
     """
 
 
@@ -59,10 +60,14 @@ def status(*, as_json: bool) -> int:
 
 
 def _show(server: Embedded, *, as_json: bool, state: str) -> None:
+    if server.is_open:
+        note(OPEN)
     facts = {
         "state": state,
-        "url": server.url,
+        # A screen is looked at by others; a program that asks gets the password as well.
+        "url": server.url if as_json else server.shown,
         "pid": server.pid,
+        "server": server.product,
         "version": server.version,
         "memory": server.memory,
         "data": str(Home.here().data),

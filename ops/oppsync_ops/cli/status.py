@@ -33,13 +33,9 @@ def status(*, as_json: bool) -> int:
     click.echo(
         f"\n{len(standing.workers)} workers alive" + (f": {', '.join(standing.workers)}" if standing.workers else "")
     )
-    click.echo(f"Redis {server['version']}, {server['role']}, {server['memory']} in use")
-    if not server["append_only_file"]:
-        note("Redis keeps no append-only file: what it holds is lost when it restarts")
-    elif server["append_fsync"] not in ("always", "unknown"):
-        note(f"a power cut can lose the last second: appendfsync is {server['append_fsync']}, not always")
-    if server["eviction"] not in ("noeviction", ""):
-        note(f"Redis may evict jobs when memory is short: maxmemory-policy is {server['eviction']}, not noeviction")
+    click.echo(f"{server['product']} {server['version']}, {server['role']}, {server['memory']} in use")
+    for warning in server["warnings"]:
+        note(warning)
     return DONE
 
 

@@ -71,8 +71,10 @@ def celery_main(args: Sequence[str]) -> None:
 
 def _embedded_url() -> str:
     from oppsync_ops.embedded.home import Home  # noqa: PLC0415 - only where there is no REDIS_URL
-    from oppsync_ops.embedded.server import start  # noqa: PLC0415
+    from oppsync_ops.embedded.server import OPEN, start  # noqa: PLC0415
 
     server = start(Home.here())
-    note(f"REDIS_URL is not set: using the embedded Redis at {server.url}")
+    note(f"REDIS_URL is not set: using the embedded Redis at {server.shown}")
+    if server.is_open:
+        note(OPEN)
     return server.url

@@ -73,7 +73,7 @@ def main() -> int:
 def run(stage: Stage, show: Show, *, kill: bool) -> int:
     """The story."""
     show.step("1. Redis and a simulated SprintHub are up, on loopback")
-    show.console.print(f"   {stage.redis_url}   {stage.crm_url}")
+    show.console.print(f"   redis://127.0.0.1:{stage.redis_port}   {stage.crm_url}")
     sample = write_sample(stage.folder / "sample.csv")
     for fault in [*(f"drop_after_commit:method=POST,marker={one},times=1" for one in sample.doubtful), *FAULTS]:
         stage.simulator("faults", fault)

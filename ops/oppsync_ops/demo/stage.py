@@ -53,6 +53,7 @@ class Stage:
         self._stack = ExitStack()
         self.environ: dict[str, str] = {}
         self.redis_url = self.crm_url = ""
+        self.redis_port = 0
         self._worker: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -60,7 +61,8 @@ class Stage:
         self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
         try:
             server = self._stack.enter_context(redis_server.running(self.folder / "redis"))
-            self.redis_url = server.url
+            self.redis_url = server.app_url
+            self.redis_port = server.port
             self.crm_url = self._simulator()
         except BaseException:
             self._stack.close()

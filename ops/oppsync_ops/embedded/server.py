@@ -5,30 +5,37 @@
 3. A server that refuses connections is no more (the port is the first thing it opens and the last it closes), so its
    files are stale. The next one comes up at the same address if that is free: clients find it without being told.
 4. A server that listens and does not answer is left alone: a second one on the same data would ruin both.
+5. It has passwords, which stay the same from one start to the next. One that an earlier version started has none; it
+   goes on serving, and whoever asks for it is told.
 """
 
 import os
+import secrets
 import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import BusyLoadingError, RedisError
+from redis.exceptions import AuthenticationError, BusyLoadingError, NoPermissionError, RedisError
 from redis.retry import Retry
 
 from oppsync_ops.embedded.home import Home
-from oppsync_ops.redis_server import NoRedisServer, free_port
+from oppsync_ops.redis_server import Access, NoRedisServer, free_port
 
 ANSWER_TIMEOUT_S: Final = 2.0
 LOADING_TIMEOUT_S: Final = 300.0
 STOP_TIMEOUT_S: Final = 30.0
 PAUSE_S: Final = 0.02
+OPEN: Final = (
+    "the embedded Redis was started by an earlier version and lets every user of this machine in:"
+    " `oppsync redis stop`, then `oppsync redis start`"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,18 @@ class Embedded:
     version: str
     memory: str
     fresh: bool = False
+    product: str = "Redis"
+
+    @property
+    def shown(self) -> str:
+        """Its address for the eyes of whoever reads a screen or a log."""
+        address = urlsplit(self.url)
+        return f"redis://127.0.0.1:{address.port}{address.path}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it lets everybody in, as servers of earlier versions do."""
+        return urlsplit(self.url).password is None
 
 
 class Stuck(NoRedisServer):
@@ -82,7 +101,7 @@ def stop(home: Home) -> Embedded | None:
     with home.locked():
         found = _find(home)
         if found:
-            _shut_down(found)
+            _shut_down(found, home)
         home.forget()
         return found
 
@@ -102,6 +121,11 @@ def _ask(url: str, home: Home) -> Embedded | None:
             with _client(url) as client:
                 folder: Any = client.config_get("dir")
                 info: Any = client.info()
+        except (AuthenticationError, NoPermissionError):
+            raise Stuck(
+                f"what listens at the embedded Redis' address does not take the password in {home.secret}: if it is"
+                f" that Redis, end the process in {home.pid}; if not, remove {home.url} and {home.starting}"
+            ) from None
         except BusyLoadingError:
             if time.monotonic() > deadline:
                 raise Stuck("the embedded Redis is still loading its data; try again later") from None
@@ -115,7 +139,10 @@ def _ask(url: str, home: Home) -> Embedded | None:
             its = Path(folder["dir"])
             if not (its.exists() and home.data.exists() and home.data.samefile(its)):
                 return None
-            return Embedded(url, int(info["process_id"]), str(info["redis_version"]), str(info["used_memory_human"]))
+            version = str(info.get("valkey_version") or info["redis_version"])
+            product = "Valkey" if "valkey_version" in info else "Redis"
+            pid, memory = int(info["process_id"]), str(info["used_memory_human"])
+            return Embedded(url, pid, version, memory, product=product)
     return None
 
 
@@ -143,13 +170,15 @@ def _is_over(home: Home) -> bool:
 
 def _launch(home: Home, *, preferred: int | None) -> Embedded:
     problem = ""
+    home.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    access = home.access() or Access(app=secrets.token_hex(32), admin=secrets.token_hex(32))
+    home.keep(access)
     for port in (preferred, None, None):
         chosen = port or free_port()
-        url = f"redis://127.0.0.1:{chosen}/0"
-        home.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        url = access.app_url(chosen)
         home.expect(url)
         run = subprocess.run(
-            [sys.executable, "-m", "oppsync_ops.embedded.launch", str(home.data), str(chosen)],
+            [sys.executable, "-m", "oppsync_ops.embedded.launch", str(home.folder), str(chosen)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -158,7 +187,7 @@ def _launch(home: Home, *, preferred: int | None) -> Embedded:
         )
         found = _ask(url, home) if run.returncode == 0 else None
         if found:
-            return Embedded(found.url, found.pid, found.version, found.memory, fresh=True)
+            return replace(found, fresh=True)
         problem = (run.stderr.strip().splitlines() or ["the address is somebody else's"])[-1]
         if "in use" not in problem.lower() and port is None:
             break
@@ -166,8 +195,10 @@ def _launch(home: Home, *, preferred: int | None) -> Embedded:
     raise NoRedisServer(problem)
 
 
-def _shut_down(found: Embedded) -> None:
-    with _client(found.url, timeout_s=STOP_TIMEOUT_S) as client:
+def _shut_down(found: Embedded, home: Home) -> None:
+    access = home.access()
+    may = found.url if found.is_open or access is None else access.admin_url(urlsplit(found.url).port or 0)
+    with _client(may, timeout_s=STOP_TIMEOUT_S) as client:
         client.shutdown()
     deadline = time.monotonic() + STOP_TIMEOUT_S
     while _listens(found.url):

@@ -23,6 +23,8 @@ class Health:
     ready: bool | None
     workers: Sequence[dict[str, Any]]
     problems: Sequence[str]
+    warnings: Sequence[str] = ()
+    """What is unsafe, a sentence each: of the workers' settings, and of Redis where readiness was asked for."""
 
     @property
     def good(self) -> bool:
@@ -36,6 +38,7 @@ class Health:
             "ready": self.ready,
             "workers": list(self.workers),
             "problems": list(self.problems),
+            "warnings": list(self.warnings),
         }
 
 

@@ -38,6 +38,9 @@ def health(*, asks_live: bool, asks_ready: bool, as_json: bool) -> int:
     else:
         for problem in told.problems:
             note(problem)
+    if not as_json:
+        for warning in told.warnings:
+            note(f"warning: {warning}")
     return DONE if told.good else BAD_NEWS
 
 
@@ -52,28 +55,34 @@ def _look(*, asks_live: bool, asks_ready: bool) -> Health:
     alive = living(beats, now)
     dead = why_not_live(beats, now, place=str(beat.folder(folder)))
     problems = [dead] if dead else []
+    warnings = list(dict.fromkeys(warning for one in alive for warning in one.warnings))
     if asks_ready:
-        problems += _unready(alive, now)
+        unready, unsafe = _unready(alive, now)
+        problems += unready
+        warnings += unsafe
     return Health(
         live=not dead if asks_live else None,
         ready=not problems if asks_ready else None,
         workers=[one.as_dict(now) for one in alive],
         problems=problems,
+        warnings=warnings,
     )
 
 
-def _unready(alive: Sequence[Beat], now: float) -> list[str]:
-    """Why not even one of the live workers is ready; nothing when one is."""
+def _unready(alive: Sequence[Beat], now: float) -> tuple[list[str], list[str]]:
+    """Why not even one of the live workers is ready, nothing when one is; and what is unsafe about Redis."""
     # Not at the top: `--live` needs neither, and is asked for every few seconds.
     from oppsync_ops.cli.connection import connected  # noqa: PLC0415
     from oppsync_ops.overview.holds import refused_instances  # noqa: PLC0415
     from oppsync_worker.ledger.connect import LedgerUnavailable  # noqa: PLC0415
+    from oppsync_worker.ledger.durability import ask, weaknesses  # noqa: PLC0415
 
     try:
         with connected() as client:
             client.ping()
             refused = refused_instances(client)
+            unsafe = [one.sentence for one in weaknesses(ask(client))]
     except LedgerUnavailable as error:
-        return [str(error)]
+        return [str(error)], []
     reasons = [why_not_ready(one, now, refused=refused) for one in alive]
-    return [] if None in reasons else [reason for reason in reasons if reason]
+    return [] if None in reasons else [reason for reason in reasons if reason], unsafe

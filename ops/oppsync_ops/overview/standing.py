@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import ResponseError
 
 from oppsync_ops.jobs.entries import text
 from oppsync_ops.jobs.moments import iso, moment, now_ms
 from oppsync_ops.overview.holds import Hold, read_holds
 from oppsync_worker.contract.names import Lane
 from oppsync_worker.ledger import keys
+from oppsync_worker.ledger.durability import ask, weaknesses
 from oppsync_worker.ledger.operating import held_instances
 from oppsync_worker.ledger.presence import alive
 
@@ -125,21 +125,17 @@ def _waiting(client: Redis) -> dict[str, int]:
     return {instance: jobs for instance, jobs in zip(instances, pipe.execute(), strict=True) if jobs}
 
 
-def _fsync(client: Redis) -> str:
-    try:
-        return str(client.config_get("appendfsync").get("appendfsync", ""))
-    except ResponseError:
-        # Managed servers and careful ACLs do not tell.
-        return "unknown"
-
-
 def _server(client: Redis) -> dict[str, Any]:
-    info: Any = client.info()
+    told = ask(client)
+    info = told.info or {}
     return {
-        "version": str(info.get("redis_version", "")),
+        "product": "Valkey" if "valkey_version" in info else "Redis",
+        "version": str(info.get("valkey_version") or told.version),
         "role": str(info.get("role", "")),
         "memory": str(info.get("used_memory_human", "")),
         "append_only_file": bool(info.get("aof_enabled")),
-        "append_fsync": _fsync(client),
+        # Managed servers and careful ACLs do not tell.
+        "append_fsync": told.fsync or "unknown",
         "eviction": str(info.get("maxmemory_policy", "")),
+        "warnings": [one.sentence for one in weaknesses(told)],
     }

@@ -45,13 +45,13 @@ class Redis:
 
     @property
     def url(self) -> str:
-        """Its own address, past every proxy."""
-        return self._server.url
+        """Its own address, past every proxy, with the rights that jobs need."""
+        return self._server.app_url
 
     def client(self) -> redis.Redis:
-        """A client that fails at once when Redis is away."""
+        """A client with every right, which fails at once when Redis is away."""
         return redis.Redis.from_url(
-            self.url,
+            self._server.url,
             socket_timeout=REDIS_TIMEOUT_S,
             socket_connect_timeout=REDIS_TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
@@ -126,7 +126,7 @@ def _links(stack: ExitStack, server: Redis, crm: Witness, worker: int) -> Links:
     return Links(
         to_redis=to_redis,
         to_crm=to_crm,
-        redis_url=f"redis://127.0.0.1:{to_redis.port}/0",
+        redis_url=redis_server.app_url_at(to_redis.port),
         crm_url=f"http://127.0.0.1:{to_crm.port}" if to_crm else crm.url,
     )
 

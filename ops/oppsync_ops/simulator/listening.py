@@ -6,11 +6,13 @@ yet no other process (nor a client's own outgoing connection) can be given the p
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from typing import TYPE_CHECKING
 
+from oppsync_ops.connections import Listener
+
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
 _BACKLOG = 4096
@@ -21,7 +23,8 @@ class Listening:
 
     def __init__(self, host: str, port: int, factory: Callable[[], asyncio.Protocol]) -> None:
         self._factory = factory
-        self._server: asyncio.Server | None = None
+        self._listener: Listener | None = None
+        self._stopped: list[Listener] = []
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         self._family: socket.AddressFamily
         self._family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
@@ -34,25 +37,26 @@ class Listening:
     @property
     def open(self) -> bool:
         """Whether somebody listens."""
-        return self._server is not None
+        return self._listener is not None
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Listen."""
-        if self._server is None:
-            sock = self._bound(self._address)
-            loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(self._factory, sock=sock, backlog=_BACKLOG)
+        if self._listener is None:
+            self._listener = Listener(self._bound(self._address), self._factory, backlog=_BACKLOG)
 
     def stop(self) -> None:
         """Refuse new connections; those that are open stay so."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listener is not None:
+            self._listener.close()
+            self._stopped.append(self._listener)
+            self._listener = None
 
-    def release(self) -> None:
-        """Give the port back for good."""
+    async def release(self) -> None:
+        """Give the port back for good, and return when everything that was accepted is connected."""
         self.stop()
         self._anchor.close()
+        for listener in self._stopped:
+            await listener.settled()
 
     def _bound(self, address: tuple[object, ...]) -> socket.socket:
         sock = socket.socket(self._family, socket.SOCK_STREAM)

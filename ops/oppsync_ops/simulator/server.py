@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from aiohttp import web
 
+from oppsync_ops.connections import Connections
 from oppsync_ops.simulator import state_file
 from oppsync_ops.simulator.appointments import settle
 from oppsync_ops.simulator.automations import Automations
@@ -37,6 +38,8 @@ CONTROL_PREFIX: Final = "/__sim/"
 _LARGEST_CONTROL_BODY: Final = 64 * 1_048_576
 _KEEP_ALIVE_S: Final = 3600.0
 _LINGERING_S: Final = 1.0
+_GRACE_S: Final = 0.05
+"""What a request under way gets when the simulator is stopped."""
 
 
 class _Connections(web.Server):
@@ -44,8 +47,25 @@ class _Connections(web.Server):
 
     simulator: Simulator
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._known = Connections()
+        self._deserted: set[asyncio.Task[None]] = set()
+        """What goes on for clients that have left: aiohttp forgets these tasks with their connection."""
+
+    async def end(self) -> None:
+        """Break what is open, and return when nothing is left of it. Nobody may be listening any more."""
+        self.pre_shutdown()
+        await self.shutdown(timeout=_GRACE_S)
+        await self._known.end()
+        deserted = list(self._deserted)
+        for task in deserted:
+            task.cancel()
+        await asyncio.gather(*deserted, return_exceptions=True)
+
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
+        self._known.made(handler, transport)
         sim = self.simulator.simulation
         sim.counters.connected()
         struck = sim.faults.strike_connection(now=sim.clock.now())
@@ -55,6 +75,11 @@ class _Connections(web.Server):
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)
+        self._known.lost(handler)
+        task = handler._task_handler  # noqa: SLF001 - the name by which aiohttp's own server knows it
+        if task is not None and not task.done():
+            self._deserted.add(task)
+            task.add_done_callback(self._deserted.discard)
         self.simulator.simulation.counters.connections_open -= 1
         self.simulator.control_connections.discard(handler)
 
@@ -115,18 +140,17 @@ class Simulator:
         self._server.simulator = self
         self.host = host
         self._listening = Listening(host, port, self._server)
-        await self._listening.start()
+        self._listening.start()
 
     async def stop(self) -> None:
         """Stop listening, break what is open, keep the state if there is a file for it."""
-        self._listening.release()
-        self.simulation.clock.release()
         if self._outage is not None:
             self._outage.cancel()
             await asyncio.gather(self._outage, return_exceptions=True)
+        await self._listening.release()
+        self.simulation.clock.release()
+        await self._server.end()
         await self._automations.close()
-        self._server.pre_shutdown()
-        await self._server.shutdown(timeout=0.05)
         self._save()
 
     def advance(self, seconds: float) -> None:
@@ -164,7 +188,7 @@ class Simulator:
         self.simulation.reset(seed=seed)
         if self._outage is not None and not self._outage.done():
             self._outage.cancel()
-            self._outage = asyncio.get_running_loop().create_task(self._listening.start())
+            self._listening.start()
 
     def expect(self, instance: str, markers: Iterable[str]) -> None:
         """Markers that should end up with an opportunity."""
@@ -211,7 +235,7 @@ class Simulator:
 
     async def _come_back(self, seconds: float) -> None:
         await self.simulation.clock.sleep(seconds)
-        await self._listening.start()
+        self._listening.start()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         target = parse_target(request.raw_path)

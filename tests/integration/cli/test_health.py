@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from integration.cli.lives import Command
 from oppsync import CreateOpportunity, JobClient, State
 from oppsync_ops.proxy import proxied
-from oppsync_ops.redis_server import RedisServer
+from oppsync_ops.redis_server import RedisServer, url_at
 from oppsync_ops.simulator import HostedSimulator
 from oppsync_worker.instances import InstanceSettings
 from oppsync_worker.ledger import keys, operating
@@ -79,7 +79,7 @@ def test_an_outage_of_redis_takes_readiness_and_not_life(
 ) -> None:
     """Nobody must kill a worker in the middle of its calls because Redis is away."""
     with proxied(session_redis.port) as proxy:
-        process = worker(REDIS_URL=f"redis://127.0.0.1:{proxy.port}/0")
+        process = worker(REDIS_URL=url_at(proxy.port))
         eventually(lambda: asked(process).exit_code == 0)
 
         proxy.refuse()

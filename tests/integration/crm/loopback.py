@@ -10,6 +10,8 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
+from oppsync_ops.connections import Connections, Listener, Stream
+
 OK = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 21\r\n\r\n{"id":4534,"data":[]}'
 """A success for every kind of call: a record to a create or an update, an empty list to a look-up."""
 
@@ -73,28 +75,33 @@ async def serving(
     """Serve on a free loopback port; every connection runs `behave` and is then closed."""
     seen = Seen()
     running: set[asyncio.Task[None]] = set()
+    accepted = Connections()
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        running.add(task)
-        seen.connections += 1
+    async def behaving(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
                 await behave(Wire(reader, writer, seen))
         finally:
-            running.discard(task)
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=ssl_context)
-    seen.port = server.sockets[0].getsockname()[1]
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.connections += 1
+        task = asyncio.get_running_loop().create_task(behaving(reader, writer))
+        running.add(task)
+        task.add_done_callback(running.discard)
+
+    bound = socket.create_server(("127.0.0.1", 0))
+    listener = Listener(bound, lambda: Stream(accepted, connected), ssl_context=ssl_context)
+    seen.port = listener.port
     try:
         yield seen
     finally:
-        server.close()
-        for task in list(running):
+        listener.close()
+        await listener.settled()
+        await accepted.end()
+        left = list(running)
+        for task in left:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-        await server.wait_closed()
+        await asyncio.gather(*left, return_exceptions=True)

@@ -1,7 +1,6 @@
 """Redis that loads its data, and names that cannot be found: a worker waits, and then goes on."""
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,11 +11,11 @@ import redis
 
 from oppsync import CreateOpportunity, JobClient, State
 from oppsync_ops import redis_server
-from oppsync_ops.redis_server import RedisServer, free_port, server_program
+from oppsync_ops.redis_server import RedisServer, free_port, server_program, spawn
 from oppsync_ops.simulator import HostedSimulator
 from stage import Worker, eventually
 
-KEYS = 12_000
+KEYS = 100_000
 """So many that a server which is slowed down loads them for some seconds."""
 
 
@@ -30,10 +29,14 @@ def deals(count: int, first: int = 0) -> list[CreateOpportunity]:
 
 def loading(data: Path, port: int) -> RedisServer:
     """Start a server that takes its time to read its data; it answers LOADING meanwhile."""
-    command = [server_program(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(data), "--appendonly", "yes"]
-    command += ["--appendfsync", "always", "--save", "", "--key-load-delay", "400"]
-    with (data / "redis.log").open("ab") as output:
-        return RedisServer(subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT), port, data)
+    return spawn(server_program(), data, port=port, more=("--key-load-delay", "400"))
+
+
+def hurry(server: RedisServer) -> None:
+    """It has taken long enough: a worker that is slow to start has met it."""
+    with redis.Redis.from_url(server.url) as client:
+        client.config_set("key-load-delay", "0")
+    eventually(lambda: not is_loading(server.url), within_s=40)
 
 
 def is_loading(url: str) -> bool:
@@ -66,7 +69,7 @@ def test_a_worker_waits_for_a_redis_that_is_loading(crm: HostedSimulator, tmp_pa
         eventually(lambda: is_loading(server.url))
         worker.start()
         eventually(lambda: " loading " in worker.said(), what="a worker that met it loading")
-        eventually(lambda: not is_loading(server.url))
+        hurry(server)
         with JobClient(server.url) as client:
             jobs = client.enqueue_many(deals(60))
             eventually(lambda: any(one.state == State.SENDING for one in client.outcomes(jobs)), within_s=30)
@@ -75,6 +78,7 @@ def test_a_worker_waits_for_a_redis_that_is_loading(crm: HostedSimulator, tmp_pa
             met = worker.said().count(" loading ")
             server = loading(data, port)
             eventually(lambda: worker.said().count(" loading ") > met, what="a worker that met it loading again")
+            hurry(server)
 
             eventually(lambda: answered(client, jobs) == {State.SUCCEEDED}, within_s=60)
         assert worker.running
@@ -115,7 +119,7 @@ def named(
 
         def start() -> Worker:
             one = Worker(
-                redis_url=f"redis://redis.test:{session_redis.port}/0",
+                redis_url=session_redis.url.replace("127.0.0.1", "redis.test"),
                 crm_url=f"http://crm.test:{urlsplit(crm.url).port}",
                 folder=tmp_path,
                 environ={"NAME_SERVER": str(server)},

@@ -8,7 +8,7 @@ import redis
 
 from oppsync import CreateOpportunity, JobClient, State
 from oppsync_ops.proxy import Proxy, proxied
-from oppsync_ops.redis_server import RedisServer
+from oppsync_ops.redis_server import RedisServer, url_at
 from oppsync_ops.simulator import HostedSimulator
 from stage import Worker, eventually
 
@@ -30,7 +30,7 @@ def deals(count: int, first: int = 0) -> list[CreateOpportunity]:
 
 def through(proxy: Proxy) -> str:
     """Redis as the worker sees it."""
-    return f"redis://127.0.0.1:{proxy.port}/0"
+    return url_at(proxy.port)
 
 
 def states(client: JobClient, jobs: list[str]) -> set[State]:

@@ -63,7 +63,7 @@ def deal(number: int) -> CreateOpportunity:
 def test_a_worker_waits_for_a_redis_that_is_away(crm: HostedSimulator, tmp_path: Path) -> None:
     """Absent at the start; gone and back in the middle."""
     port = redis_server.free_port()
-    url = f"redis://127.0.0.1:{port}/0"
+    url = redis_server.url_at(port)
     worker = Worker(redis_url=url, crm_url=crm.url, folder=tmp_path).start()
     server = None
     try:

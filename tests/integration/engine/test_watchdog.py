@@ -123,7 +123,7 @@ class Troubled:
         self.proxy = stack.enter_context(proxied(self.server.port))
         self.client = stack.enter_context(JobClient(self.server.url))
         environ = {"OPPSYNC_WATCHDOG_SECONDS": str(WATCHDOG_S), "OPPSYNC_CONCURRENCY": "5"}
-        url = f"redis://127.0.0.1:{self.proxy.port}/0"
+        url = redis_server.url_at(self.proxy.port)
         self.worker = Worker(redis_url=url, crm_url=crm.url, folder=folder, environ=environ).start()
         stack.callback(lambda: self.worker.kill() if self.worker.running else None)
         self.jobs: list[str] = []

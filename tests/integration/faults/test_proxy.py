@@ -9,7 +9,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from oppsync_ops.proxy import Proxy, proxied
-from oppsync_ops.redis_server import RedisServer, free_port
+from oppsync_ops.redis_server import RedisServer, free_port, login
+from stage import eventually
 
 
 @pytest.fixture
@@ -19,9 +20,21 @@ def proxy(session_redis: RedisServer) -> Iterator[Proxy]:
         yield one
 
 
-def connect(proxy: Proxy) -> redis.Redis:
+SILENCE_S = 0.5
+"""Long enough to be called silence; whatever is to arrive gets far more time."""
+
+
+def connect(proxy: Proxy, *, timeout_s: float = 20) -> redis.Redis:
     """A client that does not try again."""
-    return redis.Redis(port=proxy.port, socket_timeout=0.5, retry=Retry(NoBackoff(), 0))
+    return redis.Redis(port=proxy.port, **login(), socket_timeout=timeout_s, retry=Retry(NoBackoff(), 0))
+
+
+def pings(client: redis.Redis) -> bool:
+    """Whether it is answered in its time, which a busy machine may exceed."""
+    try:
+        return bool(client.ping())
+    except redis.TimeoutError:
+        return False
 
 
 def test_everything_passes_until_it_is_told_otherwise(proxy: Proxy) -> None:
@@ -36,7 +49,7 @@ def test_a_cut_ends_connections_and_new_ones_work(proxy: Proxy) -> None:
     """With a reset, at once."""
     with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as client:
         client.sendall(b"PING\r\n")
-        assert client.recv(16) == b"+PONG\r\n"
+        assert client.recv(100) == b"-NOAUTH Authentication required.\r\n"
 
         assert proxy.cut() == 1
 
@@ -48,24 +61,24 @@ def test_a_cut_ends_connections_and_new_ones_work(proxy: Proxy) -> None:
 
 def test_a_frozen_link_answers_nothing_and_closes_nothing(proxy: Proxy) -> None:
     """Old and new connections alike; what was held back arrives in the end."""
-    with connect(proxy) as client:
-        client.ping()
+    with connect(proxy, timeout_s=SILENCE_S) as hasty, connect(proxy) as client:
+        eventually(lambda: pings(hasty))
         proxy.freeze()
 
         with pytest.raises(redis.TimeoutError):
-            client.set("held", "back")
+            hasty.set("held", "back")
         with pytest.raises(redis.TimeoutError):
-            client.ping()
+            hasty.ping()
         proxy.flow()
 
-        assert client.ping()
+        eventually(lambda: client.get("held") == b"back", what="what was held back")
 
 
 def test_what_is_forgotten_stays_silent_and_new_connections_work(proxy: Proxy) -> None:
     """Neither side of the old one is told, whatever the proxy is told later."""
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=0.5) as old:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=20) as old:
         old.sendall(b"PING\r\n")
-        assert old.recv(16) == b"+PONG\r\n"
+        assert old.recv(100) == b"-NOAUTH Authentication required.\r\n"
 
         proxy.forget()
         proxy.flow()
@@ -73,6 +86,7 @@ def test_what_is_forgotten_stays_silent_and_new_connections_work(proxy: Proxy) -
         with connect(proxy) as another:
             assert another.ping()
         old.sendall(b"PING\r\n")
+        old.settimeout(SILENCE_S)
         with pytest.raises(TimeoutError):
             old.recv(16)
 

@@ -7,6 +7,7 @@ import redis
 
 from integration.ledger.desk import Desk, change, deal, titles
 from oppsync import UpdateOpportunity
+from oppsync_ops.redis_server import url_at
 from oppsync_worker.contract.states import Cause, State
 from oppsync_worker.contract.wire import encode
 from oppsync_worker.ledger import ends, keys, operating
@@ -159,8 +160,7 @@ def test_a_base64_message_from_another_application_is_filed_too(desk: Desk) -> N
     """What stock Celery sends."""
     from celery import Celery  # noqa: PLC0415 - only here
 
-    connection = desk.client.connection_pool.connection_kwargs
-    app = Celery(broker=f"redis://127.0.0.1:{connection['port']}/0")
+    app = Celery(broker=url_at(desk.client.connection_pool.connection_kwargs["port"]))
     for title in ("Ação é", "second"):
         kwargs = {"instance": "acme", "funnel_id": 7, "opportunity_id": 5, "title": title}
         app.send_task("opportunities.update", kwargs=kwargs, queue="opportunities.bulk")

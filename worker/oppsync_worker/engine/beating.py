@@ -21,7 +21,13 @@ class Beating:
     """Beats for one worker process while its event loop turns. A file that cannot be written stops nothing."""
 
     def __init__(
-        self, engine: Engine, housekeeping: Housekeeping, *, instances: Sequence[str], folder: Path | None
+        self,
+        engine: Engine,
+        housekeeping: Housekeeping,
+        *,
+        instances: Sequence[str],
+        folder: Path | None,
+        warnings: Sequence[str] = (),
     ) -> None:
         """`instances` are the names of those that this worker has a credential for; see `observe.beat.folder`."""
         self.turns = 0
@@ -31,6 +37,7 @@ class Beating:
         self._instances = len(instances)
         self._names = tuple(instances) if len(instances) <= NAMES_MOST else ()
         self._folder = folder
+        self._warnings = tuple(warnings)
         self._started_at = time.monotonic()
         self._told_of_trouble = False
 
@@ -79,6 +86,7 @@ class Beating:
             names=self._names,
             announced=housekeeping.announced,
             stopping=engine.stopping,
+            warnings=self._warnings,
         )
 
     def _trouble(self, said: str) -> None:

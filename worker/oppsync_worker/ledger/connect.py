@@ -48,14 +48,28 @@ def redis_url(environ: Mapping[str, str] | None = None) -> str:
     """
     url = (os.environ if environ is None else environ).get("REDIS_URL", "").strip()
     if not url:
-        if EMBEDDED_URL_FILE.exists():
-            return EMBEDDED_URL_FILE.read_text("utf-8").strip()
+        embedded = _embedded_url()
+        if embedded:
+            return embedded
         raise NoRedisUrl(
             "REDIS_URL is not set: set it, for example to redis://127.0.0.1:6379/0, or run `oppsync redis start`"
         )
     if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
         raise NoRedisUrl("REDIS_URL must begin with redis://, rediss:// or unix://")
     return url
+
+
+def _embedded_url() -> str:
+    try:
+        owner, me = EMBEDDED_URL_FILE.stat().st_uid, os.geteuid()
+        if owner == me or not me:
+            return EMBEDDED_URL_FILE.read_text("utf-8").strip()
+    except FileNotFoundError:
+        return ""
+    except PermissionError:
+        pass
+    # In a directory that others can write to, such as /tmp, it may lead to a server of theirs.
+    raise NoRedisUrl(f"{EMBEDDED_URL_FILE} belongs to another user: set REDIS_URL, or go to a directory of your own")
 
 
 def connection_options(*, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> dict[str, Any]:

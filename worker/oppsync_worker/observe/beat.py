@@ -52,6 +52,8 @@ class Beat:
     announced: bool
     """Whether it has told Redis of them."""
     stopping: bool
+    warnings: tuple[str, ...] = ()
+    """What is unsafe in its settings, a sentence each. Workers of earlier versions do not tell."""
 
     def age_s(self, now: float) -> float:
         """Seconds since it was written; infinite for one that was written before the machine was started."""
@@ -140,7 +142,9 @@ def _read(file: Path) -> Beat | None:
     """A beat; None for a file that is none, such as one of another version's."""
     try:
         told = json.loads(file.read_text("utf-8"))
-        beat = Beat(**{**{field.name: told[field.name] for field in fields(Beat)}, "names": tuple(told["names"])})
+        told = {"warnings": (), **told}
+        texts = {name: tuple(map(str, told[name])) for name in ("names", "warnings")}
+        beat = Beat(**{**{field.name: told[field.name] for field in fields(Beat)}, **texts})
         numbers = (beat.at, beat.started_at, beat.polled_at or 0.0, beat.redis_at or 0.0)
         return beat if all(isinstance(number, int | float) for number in numbers) else None
     except (OSError, ValueError, TypeError, KeyError, RecursionError):

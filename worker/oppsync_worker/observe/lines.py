@@ -20,6 +20,7 @@ EVENTS: Final[Mapping[str, str]] = MappingProxyType(
         "worker_stopping": "The worker claims nothing more and lets its jobs finish.",
         "worker_stopped": "The worker has let go of its last job.",
         "watchdog": "The worker hangs and ends itself with exit code 70, for its supervisor to start it afresh.",
+        "unsafe": "The promises do not hold here: the detail says what is amiss, what it costs, and what to do.",
         "settings": "The settings in force; of a secret only whether it is configured.",
         "sentry": "Whether errors are reported to Sentry, and as which release.",
         "ledger_unavailable": "Redis did not answer; the claim is left to its lease and nothing is lost.",
@@ -51,6 +52,7 @@ LOUD: Final = frozenset(
         "marker_lost",
         "strays",
         "watchdog",
+        "unsafe",
     }
 )
 """Events that `Observer.notice` logs as a warning, since a person may have to do something."""
