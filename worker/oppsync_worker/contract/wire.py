@@ -8,6 +8,7 @@ Source: docs.celeryq.dev, "Message Protocol", version 2; kombu's Redis transport
 """
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from typing import Any, Final, Self
 from oppsync_worker.contract.errors import FieldProblem, InvalidJob, NotAJob
 from oppsync_worker.contract.jobs import JOB_TYPES, AnyJob
 from oppsync_worker.contract.names import CONTRACT_VERSION, MAX_JOB_BYTES, Kind
+
+ORIGIN: Final = "oppsync"
+"""The header `origin` of messages that our own producers write; the scripts know it too."""
 
 _EMBED: Final = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
@@ -26,13 +30,41 @@ def kwargs_of(job: AnyJob) -> dict[str, Any]:
     return {"v": CONTRACT_VERSION, **document}
 
 
+_TRAVEL: Final = ("v", "lane", "not_before", "deadline")
+"""How and when a job travels is not what it asks for: a producer that tries again may have a new deadline."""
+
+
+def digest(job: AnyJob) -> str:
+    """What tells one request from another under one job id or idempotency key. Kept in the ledger: it must not change.
+
+    It covers the kind and every field but those of `_TRAVEL` and the job's id. The contract keeps one form of each
+    amount and time, and names are sorted here.
+    """
+    return _digest(job.kind, kwargs_of(job))
+
+
+def _digest(kind: Kind, fields: Mapping[str, Any]) -> str:
+    asked = {name: value for name, value in fields.items() if name not in _TRAVEL}
+    return hashlib.blake2b(json.dumps([kind, asked], sort_keys=True).encode(), digest_size=12).hexdigest()
+
+
 def encode(job: AnyJob) -> str:
     """The queue element for a job.
 
     Raises:
         InvalidJob: the job is larger than `MAX_JOB_BYTES`.
     """
-    body = json.dumps([[], kwargs_of(job), _EMBED], ensure_ascii=False, separators=(",", ":"))
+    return encode_with_digest(job)[0]
+
+
+def encode_with_digest(job: AnyJob) -> tuple[str, str]:
+    """The queue element for a job, and the job's digest.
+
+    Raises:
+        InvalidJob: the job is larger than `MAX_JOB_BYTES`.
+    """
+    fields = kwargs_of(job)
+    body = json.dumps([[], fields, _EMBED], ensure_ascii=False, separators=(",", ":"))
     size = len(body.encode())
     if size > MAX_JOB_BYTES:
         raise InvalidJob((FieldProblem("", f"the job is {size} bytes; at most {MAX_JOB_BYTES} are accepted"),))
@@ -54,7 +86,7 @@ def encode(job: AnyJob) -> str:
             "timelimit": [None, None],
             "argsrepr": "",
             "kwargsrepr": "",
-            "origin": "oppsync",
+            "origin": ORIGIN,
             "ignore_result": True,
         },
         "properties": {
@@ -67,7 +99,7 @@ def encode(job: AnyJob) -> str:
             "delivery_tag": job.job_id,
         },
     }
-    return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":")), _digest(job.kind, fields)
 
 
 def decode(task: str, job_id: str, args: object, kwargs: Mapping[str, Any]) -> AnyJob:

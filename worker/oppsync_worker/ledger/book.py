@@ -59,7 +59,7 @@ class Book:
         """Round trips that came to an end, errors too: who asks in vain again and again is waiting, not hanging."""
 
     async def begin(
-        self, hand: ends.Hand, job: AnyJob, *, horizon_ms: int, marker_field: str | None
+        self, hand: ends.Hand, job: AnyJob, *, horizon_ms: int, marker_field: str | None, own: bool = False
     ) -> beginning.Go | beginning.Soon | beginning.Parked:
         """May this claim send this job now?
 
@@ -68,7 +68,7 @@ class Book:
         """
         while True:
             number = next(self._questions)
-            call = beginning.begin(hand, job, horizon_ms=horizon_ms, number=number, marker_field=marker_field)
+            call = beginning.begin(hand, job, horizon_ms=horizon_ms, number=number, marker_field=marker_field, own=own)
             answer, asked_at = await self._surely(call, self._patience_s)
             begun = beginning.begun(answer)
             if not isinstance(begun, beginning.Stale):

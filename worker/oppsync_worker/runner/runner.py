@@ -75,6 +75,8 @@ class Delivery:
     job_id: str
     args: object
     kwargs: Mapping[str, Any]
+    own: bool = False
+    """Whether one of our own producers wrote the message."""
 
 
 class Runner:
@@ -121,16 +123,16 @@ class Runner:
             return await self._refuse(hand, delivery, error)
         report = Report.of(job)
         with handling(job.job_id, instance=job.instance, kind=job.kind, lane=job.lane):
-            return await self._carry(hand, job, report)
+            return await self._carry(hand, job, report, delivery)
 
-    async def _carry(self, hand: ends.Hand, job: AnyJob, report: Report) -> End:
+    async def _carry(self, hand: ends.Hand, job: AnyJob, report: Report, delivery: Delivery) -> End:
         instance = self._instances.get(job.instance)
         if instance is None:
             call = ends.hold_unknown_instance(hand, kind=job.kind, instance=job.instance, lane=job.lane)
             state = await self._book.settle(call)
             self._reporter.parked(report, state or State.HELD, cause="unknown_instance")
             return Parked(state or State.HELD)
-        begun = await self._begin(hand, job, instance, report)
+        begun = await self._begin(hand, job, instance, report, own=delivery.own)
         if not isinstance(begun, Go):
             return begun
         if begun.overwritten:
@@ -140,10 +142,14 @@ class Runner:
         await self._book.left_late(job.instance, counted_at=begun.counted_at, late_s=left_at - begun.asked_at)
         return end
 
-    async def _begin(self, hand: ends.Hand, job: AnyJob, instance: InstanceSettings, report: Report) -> Go | Parked:
+    async def _begin(
+        self, hand: ends.Hand, job: AnyJob, instance: InstanceSettings, report: Report, *, own: bool
+    ) -> Go | Parked:
         started = time.monotonic()
         while not self._stopping.is_set():
-            answer = await self._book.begin(hand, job, horizon_ms=HORIZON_MS, marker_field=instance.marker_field)
+            answer = await self._book.begin(
+                hand, job, horizon_ms=HORIZON_MS, marker_field=instance.marker_field, own=own
+            )
             match answer:
                 case Go():
                     report.slot_wait_ms = int((time.monotonic() - started) * 1000)

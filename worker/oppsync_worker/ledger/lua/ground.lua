@@ -84,6 +84,14 @@ end
 -- The place of a waiting job: interactive before bulk, then by age. Ages are below 10^13 ms until the year 2286.
 local function turn(job) return (job.lane == 'interactive' and 0 or 1e13) + tonumber(job.at or 0) end
 
+-- Whether a request is another one than that of the job that stands: by kind, instance, and what it asks for. An entry of
+-- an older version has no digest, and a message of our own producers was compared when it was enqueued ('').
+local function differs(standing, kind, instance, digest)
+  local known, of, said = unpack(redis.call('HMGET', job_key(standing), 'kind', 'instance', 'digest'))
+  if not known or known == '' or (of or '') == '' then return false end
+  return known ~= kind or of ~= instance or (said and said ~= '' and digest ~= '' and said ~= digest) or false
+end
+
 -- A message that stands for no job is kept, whole, as a dead letter of its own.
 local function put_aside(tag, message, now, cause, detail, queue, version)
   local key = job_key('raw-' .. tag)
