@@ -19,6 +19,8 @@ SWEEP: Final = PREFIX + "sweep"
 """Hash: when the ledger is swept next, by whom it was swept last, and how much was ever put right, by word."""
 MISSING: Final = PREFIX + "missing"
 """Hash: queued jobs of which the last sweep did not find the message, with the time since when they are queued."""
+SURPLUS: Final = PREFIX + "surplus"
+"""Sorted set: creates of which two attempts made a record each, or may have, by when that was told."""
 SLOTS: Final = PREFIX + "slots"
 WORKERS: Final = PREFIX + "workers"
 

@@ -26,8 +26,8 @@ def replay(
     `message` replaces the job's message, where the job itself was mended; `deadline` is
     then that of the mended job, and one that it has no more is in force no more. `writes` are the fields that an update
     sets (`Job.written`). Answers with the state it was in: `dead` when it was replayed; `unreadable` for raw bytes that
-    were never a job; `superseded` when newer updates of the record have written all of its fields; `unknown`; or the state
-    that forbids it.
+    were never a job; `superseded` when newer updates of the record have written all of its fields; `unknown`; or
+    the state that forbids it.
     """
     return Call("replay", (job_id, message or "", by, milliseconds(deadline), *writes))
 

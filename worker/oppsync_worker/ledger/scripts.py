@@ -188,6 +188,39 @@ async def run_many_async(client: "redis.asyncio.Redis", calls: list[Call]) -> li
         return answers
 
 
+async def run_many_and_wait(
+    client: "redis.asyncio.Redis", calls: list[Call], *, replicas: int, within_ms: int
+) -> tuple[list[Any], int]:
+    """`run_many_async`, and how many replicas have all of it; that many are waited for, `within_ms` at most.
+
+    `WAIT` counts what its own connection has written, and blocks outside of a transaction only: so it follows the
+    transaction in one pipeline. Promoted meanwhile, a replica would be asked of nothing that it lacks.
+    """
+    with _a_lost_link_is_a_redis_error():
+        answers, noted = await _waited(client, calls, replicas, within_ms, with_text=False)
+        for missing in _missing(calls, answers):
+            again = [calls[index] for index in missing]
+            more, noted = await _waited(client, again, replicas, within_ms, with_text=True)
+            for index, answer in zip(missing, more, strict=True):
+                answers[index] = answer
+        return answers, noted
+
+
+async def _waited(
+    client: "redis.asyncio.Redis", calls: list[Call], replicas: int, within_ms: int, *, with_text: bool
+) -> tuple[list[Any], int]:
+    pipe: Any = client.pipeline(transaction=False)
+    pipe.execute_command("MULTI")
+    _pipe(pipe, calls, with_text=with_text)
+    pipe.execute_command("EXEC")
+    pipe.execute_command("WAIT", replicas, within_ms)
+    *_, answers, noted = await pipe.execute(raise_on_error=False)
+    for outcome in (answers, noted):
+        if isinstance(outcome, Exception):
+            raise outcome
+    return list(answers), int(noted)
+
+
 def _missing(calls: list[Call], answers: list[Any]) -> list[list[int]]:
     """Which calls Redis did not know the script of, by script."""
     found: dict[str, list[int]] = {}

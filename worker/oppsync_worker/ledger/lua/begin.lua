@@ -22,8 +22,8 @@ local tag, id, kind, instance, lane = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5
 local key, ref, opportunity_id = ARGV[6], ARGV[7], ARGV[8]
 local not_before, deadline, horizon, ttl_s = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12]
 local now = now_ms()
-local message, own, heard = unpack(redis.call('HMGET', claim_key(tag), 'message', 'own', 'question'))
-if not message then return { 'lost' } end
+local message, own, heard, whose = unpack(redis.call('HMGET', claim_key(tag), 'message', 'own', 'question', 'job'))
+if not message or whose ~= id then return { 'lost' } end
 -- A link that stood still may deliver a question long after the same one, or the next, was answered: by then the job may
 -- be on its way, and must not be moved from under it.
 if heard and tonumber(ARGV[13]) <= tonumber(heard) then return { 'stale' } end

@@ -51,6 +51,9 @@ local function iso(ms)
     math.floor(rest / 60000) % 60, math.floor(rest / 1000) % 60, rest % 1000)
 end
 
+-- How long something is kept: whole seconds, and one at least. Redis refuses less, in the middle of a script.
+local function seconds(ttl_s) return int(math.max(1, math.floor(tonumber(ttl_s) or 1))) end
+
 -- Celery's own result document (celery.backends.base: `_get_result_meta`), published as its Redis backend does,
 -- so that AsyncResult.get() wakes in any Celery application.
 local function write_result(id, status, result, now, ttl_s)
@@ -58,7 +61,7 @@ local function write_result(id, status, result, now, ttl_s)
     .. iso(now) .. '","task_id":' .. cjson.encode(id) .. '}'
   local key = 'celery-task-meta-' .. id
   -- A dead letter's result stays as long as the letter: without a time.
-  redis.call('SET', key, document, unpack(ttl_s and { 'EX', ttl_s } or {}))
+  redis.call('SET', key, document, unpack(ttl_s and { 'EX', seconds(ttl_s) } or {}))
   redis.call('PUBLISH', key, document)
 end
 

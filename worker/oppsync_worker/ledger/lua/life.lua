@@ -42,6 +42,7 @@ end
 
 -- Forget an ended job after its retention; the caller's key keeps answering for as long as that.
 local function retire(job, ttl_s)
+  ttl_s = seconds(ttl_s)
   redis.call('EXPIRE', job_key(job.id), ttl_s)
   redis.call('EXPIRE', P .. 'attempts:' .. job.id, ttl_s)
   if job.key then redis.call('EXPIRE', P .. 'idem:' .. job.instance .. ':' .. job.key, ttl_s) end

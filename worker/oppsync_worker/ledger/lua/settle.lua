@@ -16,18 +16,25 @@
 --   cool_ms, limit              a throttle: pause the whole instance, and what its answer taught
 --   refusals     how many refusals in a row make a bad credential; hold_note and fingerprint for the hold then set
 --   kind, instance, lane        of a job that was never begun
--- Returns the state the job is in now (also when this very end was recorded before); 'lost' when stale.
+--   sent         '1': the request has really left, so that what became of it is true whatever this ledger remembers
+-- Returns the state the job is in now (also when this very end was recorded before); 'lost' when stale; 'forgotten' when it
+-- was sent and this ledger does not know it as sent under this claim: nothing was changed, and `recall` says what to do.
 local tag, id, to, ttl_s = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local a = {}
 for i = 5, #ARGV, 2 do a[ARGV[i]] = ARGV[i + 1] end
 local now, key = now_ms(), job_key(id)
-local message, own, queue = unpack(redis.call('HMGET', claim_key(tag), 'message', 'own', 'queue'))
+local message, own, queue, whose = unpack(redis.call('HMGET', claim_key(tag), 'message', 'own', 'queue', 'job'))
+-- A promoted replica that lacked the last claims has given the tag away again.
+if whose and whose ~= id then message = nil end
 local job = read(id)
+local refused = a.sent and 'forgotten' or 'lost'
 if not message then
-  if job.token ~= tag then return 'lost' end
+  if job.token ~= tag then return refused end
   if job.state == to then return to end
   -- The truth arrived late: the claim ran out, the job was put in doubt, and now its own attempt tells how it ended.
-  if job.state ~= 'in_doubt' then return 'lost' end
+  if job.state ~= 'in_doubt' then return refused end
+elseif a.sent and (job.state ~= 'sending' or job.token ~= tag) then
+  return refused
 elseif job.state == 'sending' and job.token ~= tag then
   let_go(tag)
   return 'lost'
@@ -76,7 +83,7 @@ if a.marker then redis.call('HSET', P .. 'marker:' .. job.instance, a.funnel, a.
 
 if to == 'succeeded' then
   if a.unmarked then
-    redis.call('SET', P .. 'made:' .. job.instance .. ':' .. a.opportunity_id, id, 'EX', ttl_s)
+    redis.call('SET', P .. 'made:' .. job.instance .. ':' .. a.opportunity_id, id, 'EX', seconds(ttl_s))
   end
   succeed(job, now, message, a.opportunity_id, a.result, ttl_s)
 elseif to == 'waiting' then
