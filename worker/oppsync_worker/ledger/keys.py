@@ -22,6 +22,10 @@ MISSING: Final = PREFIX + "missing"
 SURPLUS: Final = PREFIX + "surplus"
 """Sorted set: creates of which two attempts made a record each, or may have, by when that was told."""
 SLOTS: Final = PREFIX + "slots"
+CLOCK: Final = PREFIX + "clock"
+"""Hash: what is known of Redis' own clock (`lua/clock.lua`)."""
+CLOCK_GRACE_MS: Final = 3_600_000
+"""How long deadlines are judged without a jump of the clock; the same figure as in the script."""
 WORKERS: Final = PREFIX + "workers"
 
 

@@ -1,5 +1,6 @@
 -- #include life
 -- #include slots
+-- #include clock
 -- The one decision that prevents duplicates, taken before the first byte of a request leaves: may this claim send?
 -- ARGV: tag, id, kind, instance, lane, key, ref, opportunity_id ('' = not given), not_before, deadline, horizon_ms, ttl_s,
 --       number of the question (each new one about a claim has a higher one), digest ('' = our own producers' message,
@@ -137,7 +138,10 @@ local function stop(to, score)
   return { to }
 end
 
-if deadline > 0 and now >= deadline then
+local by = deadline > 0 and now >= deadline and deadline_time(now)
+-- Nobody has vouched for the clock yet: what expires by mistake is gone for good.
+if by == nil then return stop('scheduled', now + 1000) end
+if by and by >= deadline then
   free_slot(job, now)
   expire(job, now, message, ttl_s)
   let_go(tag)

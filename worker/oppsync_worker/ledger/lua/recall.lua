@@ -44,6 +44,7 @@ local function surplus(other)
     local before = redis.call('HGET', key, 'surplus')
     redis.call('HSET', key, 'surplus', before and before .. ',' .. said or said)
     redis.call('ZADD', P .. 'surplus', int(now), id)
+    redis.call('ZREMRANGEBYSCORE', P .. 'surplus', '-inf', int(now - 30 * 86400000))
     tell('surplus')
   end
   return done('surplus', other)
