@@ -16,7 +16,7 @@ from oppsync_worker.ledger.begin import Go, Parked
 from oppsync_worker.ledger.book import Book, Settled
 from oppsync_worker.ledger.recalling import Sent
 from oppsync_worker.ledger.scripts import Call
-from stage import told
+from stage import time_passes, told
 
 
 @pytest.fixture
@@ -91,13 +91,34 @@ def refused(desk: Desk) -> None:
     desk.bury(hand)
 
 
+def expired(desk: Desk) -> None:
+    """Its deadline has passed by now, or so the clock of the replica says."""
+    desk.run(operating.hold("acme", cause="operator", note=""))
+    desk.begin(*desk.one())
+    desk.client.hset(keys.job("one"), "deadline", "1")
+    desk.client.zadd(f"{keys.PREFIX}expiring", {"one": 1})
+    desk.run(time_passes())
+    assert desk.client.hget(keys.job("one"), "state") == b"expired"
+
+
 def unknown(desk: Desk) -> None:
     """Even the enqueueing is forgotten."""
     desk.client.flushall()
     desk.run(told("acme"))
 
 
-EVERYWHERE = [queued, claimed_by_another, waiting, held, scheduled, sent_by_another, in_doubt, refused, unknown]
+EVERYWHERE = [
+    queued,
+    claimed_by_another,
+    waiting,
+    held,
+    scheduled,
+    sent_by_another,
+    in_doubt,
+    refused,
+    expired,
+    unknown,
+]
 
 
 @pytest.mark.parametrize("where", EVERYWHERE)
@@ -191,6 +212,7 @@ async def test_a_create_whose_answer_was_lost_is_in_doubt_although_its_sending_w
     desk.run(operating.unhold("acme"))
     assert desk.work_off() == []
     assert desk.field(job, "message")
+    assert desk.client.ttl(keys.job("one")) == -1
 
 
 async def test_a_doubt_about_one_attempt_outlives_the_failure_of_another(desk: Desk, book: Book) -> None:

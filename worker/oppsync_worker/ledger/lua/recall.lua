@@ -57,9 +57,14 @@ local function restate()
     if state == 'in_doubt' then close_inquiry(job) end
     if state == 'queued' then free_slot(job, now) end
     if state == 'dead' or state == 'expired' then redis.call('DEL', 'celery-task-meta-' .. id) end
-    redis.call('PERSIST', key)
-    redis.call('PERSIST', P .. 'attempts:' .. id)
-    if job.key then redis.call('PERSIST', P .. 'idem:' .. job.instance .. ':' .. job.key) end
+    if state == 'expired' then
+      -- It would be forgotten in time; written anew it is not. Workers have no right to PERSIST.
+      local entry, history = redis.call('HGETALL', key), redis.call('LRANGE', P .. 'attempts:' .. id, 0, -1)
+      redis.call('DEL', key, P .. 'attempts:' .. id)
+      redis.call('HSET', key, unpack(entry))
+      if #history > 0 then redis.call('RPUSH', P .. 'attempts:' .. id, unpack(history)) end
+      if job.key then redis.call('SET', P .. 'idem:' .. job.instance .. ':' .. job.key, id) end
+    end
     redis.call('ZREM', P .. 'expiring', id)
   end
   redis.call('HDEL', key, 'message', 'cause', 'detail')
