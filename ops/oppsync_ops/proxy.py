@@ -78,6 +78,11 @@ class Proxy:
         """End every connection with a reset; how many there were."""
         return int(self._run(self._cut()))
 
+    def lead_to(self, target_port: int) -> int:
+        """Pass on to another port from now on, and end every connection: an address that moves. How many there were."""
+        self._target_port = target_port
+        return self.cut()
+
     def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_S)
 

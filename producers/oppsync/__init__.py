@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from oppsync.aio import AsyncJobClient
     from oppsync.client import JobClient
     from oppsync.receipts import Receipt, UnknownJob, WaitTimeout
-    from oppsync_worker.contract.errors import ContractError, FieldProblem, InvalidJob
+    from oppsync_worker.contract.errors import ContractError, FieldProblem, InvalidJob, JobConflict, JobConflicts
     from oppsync_worker.contract.jobs import CreateOpportunity, UpdateOpportunity
     from oppsync_worker.contract.names import Kind, Lane
     from oppsync_worker.contract.outcomes import Outcome
@@ -32,6 +32,8 @@ _HOMES = {
     "ContractError": "oppsync_worker.contract.errors",
     "FieldProblem": "oppsync_worker.contract.errors",
     "InvalidJob": "oppsync_worker.contract.errors",
+    "JobConflict": "oppsync_worker.contract.errors",
+    "JobConflicts": "oppsync_worker.contract.errors",
     "CreateOpportunity": "oppsync_worker.contract.jobs",
     "UpdateOpportunity": "oppsync_worker.contract.jobs",
     "Kind": "oppsync_worker.contract.names",
@@ -52,6 +54,8 @@ __all__ = [
     "FieldProblem",
     "InvalidJob",
     "JobClient",
+    "JobConflict",
+    "JobConflicts",
     "Kind",
     "Lane",
     "LedgerError",

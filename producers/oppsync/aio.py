@@ -11,13 +11,24 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 
-from oppsync.receipts import ANSWER_TIMEOUT_S, APPEAR_S, BATCH, RETRIES, Patience, Receipt, batches, pauses
+from oppsync.receipts import (
+    ANSWER_TIMEOUT_S,
+    APPEAR_S,
+    BATCH,
+    RETRIES,
+    Patience,
+    Receipt,
+    batches,
+    job_id,
+    job_ids,
+    pauses,
+)
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.outcomes import Outcome
 from oppsync_worker.ledger.connect import LedgerUnavailable, connection_options, explain, redis_url
-from oppsync_worker.ledger.enqueuing import enqueue, receipt
+from oppsync_worker.ledger.enqueuing import enqueue_in_order, receipts
 from oppsync_worker.ledger.reading import ask_outcomes, outcomes
-from oppsync_worker.ledger.scripts import run_async, run_many_async
+from oppsync_worker.ledger.scripts import run_in_order_async
 
 
 class AsyncJobClient:
@@ -40,47 +51,46 @@ class AsyncJobClient:
 
         Raises:
             InvalidJob: the job is too large.
+            JobConflict: another job stands under its id or its idempotency key.
             LedgerUnavailable: Redis did not take it within some seconds.
         """
-        return (await self.hand_over([job]))[0].job_id
+        return job_id((await self.hand_over([job]))[0])
 
     async def enqueue_many(self, jobs: Iterable[AnyJob] | AsyncIterable[AnyJob]) -> list[str]:
         """Hand over many jobs, 500 a round trip; their ids, in order. May be repeated as a whole after an error.
 
         Raises:
             InvalidJob: a job is too large; those before it in earlier batches were handed over.
+            JobConflicts: other jobs stand under the ids or keys of some; all others were handed over.
             LedgerUnavailable: Redis did not take all of them.
         """
-        ids: list[str] = []
+        taken: list[Receipt] = []
         if isinstance(jobs, AsyncIterable):
             batch: list[AnyJob] = []
             async for job in jobs:
                 batch.append(job)
                 if len(batch) == BATCH:
-                    ids += [receipt.job_id for receipt in await self.hand_over(batch)]
+                    taken += await self.hand_over(batch)
                     batch = []
             if batch:
-                ids += [receipt.job_id for receipt in await self.hand_over(batch)]
-            return ids
+                taken += await self.hand_over(batch)
+            return job_ids(taken)
         for batch in batches(jobs):
-            ids += [receipt.job_id for receipt in await self.hand_over(batch)]
-        return ids
+            taken += await self.hand_over(batch)
+        return job_ids(taken)
 
     async def hand_over(self, jobs: list[AnyJob]) -> list[Receipt]:
-        """Hand over jobs in one round trip, and learn which of them were new."""
-        calls = [enqueue(job) for job in jobs]
+        """Hand over jobs in one round trip and in order, and learn of each whether it was new, or why it was refused.
+
+        Raises:
+            InvalidJob: a job is too large; none was handed over.
+            LedgerUnavailable: Redis did not take all of them; those that it took come before those that it did not.
+        """
+        calls = enqueue_in_order(jobs)
         try:
-            answers = (
-                await run_many_async(self._redis, calls)
-                if len(calls) != 1
-                else [await run_async(self._redis, calls[0])]
-            )
+            return receipts(jobs, await run_in_order_async(self._redis, calls))
         except RedisError as error:
             raise LedgerUnavailable(explain(error)) from error
-        for answer in answers:
-            if isinstance(answer, RedisError):
-                raise LedgerUnavailable(explain(answer)) from answer
-        return [Receipt(*receipt(answer)) for answer in answers]
 
     async def outcome(self, job_id: str) -> Outcome:
         """Where the job is and what became of it.

@@ -3,10 +3,13 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final
+from typing import Final, TypeVar
 
-from oppsync_worker.contract.jobs import AnyJob
+from oppsync_worker.contract.errors import JobConflict, JobConflicts
 from oppsync_worker.contract.states import State
+from oppsync_worker.ledger.enqueuing import Receipt
+
+T = TypeVar("T")
 
 BATCH: Final = 500
 """Jobs per round trip of `enqueue_many`: large enough to hide the round trip, small enough not to hold Redis up."""
@@ -21,14 +24,6 @@ another Celery producer pushed is known when a worker first sees it, which takes
 
 POLL_FIRST_S: Final = 0.02
 POLL_MOST_S: Final = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """The job that stands for what was enqueued; `created` is False when it had been enqueued before."""
-
-    job_id: str
-    created: bool
 
 
 class WaitTimeout(TimeoutError):
@@ -66,7 +61,7 @@ class Patience:
             raise WaitTimeout(f"job {self.job_id} is {state} after {self.timeout_s:g} s")
 
 
-def batches(jobs: Iterable[AnyJob]) -> Iterator[list[AnyJob]]:
+def batches(jobs: Iterable[T]) -> Iterator[list[T]]:
     """Jobs in groups of `BATCH`."""
     source = iter(jobs)
     while batch := list(islice(source, BATCH)):
@@ -79,3 +74,34 @@ def pauses() -> Iterator[float]:
     while True:
         yield pause
         pause = min(pause * 1.5, POLL_MOST_S)
+
+
+def job_ids(receipts: Iterable[Receipt]) -> list[str]:
+    """The ids of all jobs that were handed over, in order.
+
+    Raises:
+        JobConflicts: some were refused.
+    """
+    found: list[str | None] = []
+    conflicts: list[JobConflict] = []
+    for receipt in receipts:
+        found.append(None if receipt.conflict else receipt.job_id)
+        if receipt.conflict:
+            conflicts.append(receipt.conflict)
+    if conflicts:
+        raise JobConflicts(tuple(conflicts), tuple(found))
+    return [job_id for job_id in found if job_id is not None]
+
+
+def job_id(receipt: Receipt) -> str:
+    """The id of one job that was handed over.
+
+    Raises:
+        JobConflict: it was refused.
+    """
+    if receipt.conflict:
+        raise receipt.conflict
+    return receipt.job_id
+
+
+__all__ = ["Receipt", "WaitTimeout", "batches", "job_id", "job_ids", "pauses"]

@@ -45,6 +45,10 @@ def test_many_instances_from_a_file(tmp_path: Path) -> None:
         ({**ONE, "OPPSYNC_CONCURRENCY": "0"}, "OPPSYNC_CONCURRENCY: must be greater than or equal to 1"),
         ({**ONE, "OPPSYNC_LOG": "xml"}, "OPPSYNC_LOG: must be 'auto', 'json' or 'text'"),
         ({**ONE, "OPPSYNC_LEASE_SECONDS": "-1"}, "OPPSYNC_LEASE_SECONDS: must be greater than or equal to 1"),
+        ({**ONE, "OPPSYNC_OUTCOME_DAYS": "0.00001"}, "OPPSYNC_OUTCOME_DAYS: must be at least 0.042, which is one hour"),
+        ({**ONE, "OPPSYNC_OUTCOME_DAYS": "nan"}, "OPPSYNC_OUTCOME_DAYS: must be"),
+        ({**ONE, "OPPSYNC_WAIT_REPLICAS": "-1"}, "OPPSYNC_WAIT_REPLICAS: must be greater than or equal to 0"),
+        ({**ONE, "OPPSYNC_WAIT_MS": "60000"}, "OPPSYNC_WAIT_MS: must be less than or equal to 4000"),
         ({"SPRINTHUB_INSTANCES_FILE": "nowhere.toml"}, "cannot read nowhere.toml: No such file"),
     ],
 )

@@ -25,7 +25,7 @@ from oppsync_worker.engine.sweep import Sweep
 from oppsync_worker.engine.transport import ALIAS, Transport
 from oppsync_worker.engine.watchdog import Watchdog
 from oppsync_worker.instances import InstanceSettings
-from oppsync_worker.ledger.book import Book
+from oppsync_worker.ledger.book import Book, Replicas
 from oppsync_worker.ledger.durability import TooOld
 from oppsync_worker.limits.budget import MARGIN_MS, announce
 from oppsync_worker.runner.reconciler import Reconciler
@@ -101,7 +101,11 @@ def create_app(settings: Settings, url: str, reporter: Reporter) -> Celery:
 async def opened(engine: Engine, settings: Settings, reporter: Reporter, check: StartCheck) -> AsyncIterator[None]:
     """Everything that lives on the asyncio thread, for as long as the worker runs."""
     # Twice the lease: later than that, somebody else has the job.
-    book = Book(engine.redis_url, patience_s=2 * settings.lease_seconds)
+    book = Book(
+        engine.redis_url,
+        patience_s=2 * settings.lease_seconds,
+        replicas=Replicas(settings.wait_replicas, settings.wait_ms),
+    )
     crm = CrmClient()
     shared: Shared = {
         "book": book,

@@ -83,6 +83,13 @@ class JobReporter:
             )
             self._observer.alarm("marker_lost", job_id=report.job_id, instance=report.instance, detail=said)
 
+    def surplus(self, report: Report, opportunity_id: int | None, other: int | None) -> None:
+        """A person has to look at the record that is one too many."""
+        made = f"made record {opportunity_id}" if opportunity_id else "may have made a record"
+        stands = f"has record {other} already" if other else "was dropped"
+        said = f"a request {made}, although its job {stands}: Redis had forgotten what was sent"
+        self._observer.alarm("surplus", job_id=report.job_id, instance=report.instance, detail=said)
+
     def looked(self, looked: Looked) -> None:
         """A look-up for a create in doubt was done."""
         self._observer.notice(

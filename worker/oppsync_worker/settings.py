@@ -11,6 +11,8 @@
 | OPPSYNC_LEASE_SECONDS | how long a silent worker keeps its jobs |
 | OPPSYNC_MAX_CRASHES | workers a job may take down before it is buried as poison |
 | OPPSYNC_OUTCOME_DAYS | how long outcomes are kept |
+| OPPSYNC_WAIT_REPLICAS | replicas of Redis that must have taken note of a request before it leaves; 0: none |
+| OPPSYNC_WAIT_MS | how long they may take; after that the request does not leave and is tried again |
 | OPPSYNC_WATCHDOG_SECONDS | how long work may stand still before the worker ends itself with code 70; 0: never |
 | OPPSYNC_HEALTH_DIR | where the worker's beat is, for `oppsync health` |
 | OPPSYNC_SWEEP_SECONDS | how often the ledger is searched for jobs in no place, by all workers together; 0: never |
@@ -50,6 +52,17 @@ def _off_or_patient(seconds: float) -> float:
     return seconds
 
 
+LEAST_OUTCOME_DAYS: Final = 1 / 24
+"""Less than an hour would forget a job's key and id while copies of it may still be on their way."""
+
+
+def _long_enough(days: float) -> float:
+    # Written so that not-a-number is refused too.
+    if not days >= LEAST_OUTCOME_DAYS:
+        raise ValueError("must be at least 0.042, which is one hour: a shorter memory lets repeated jobs through")
+    return days
+
+
 class Settings(BaseModel):
     """All settings of one worker process."""
 
@@ -61,7 +74,10 @@ class Settings(BaseModel):
     concurrency: Annotated[int, Field(ge=1, le=MOST_CONCURRENCY)] = 200
     lease_seconds: Annotated[float, Field(ge=1, le=600)] = 25.0
     max_crashes: Annotated[int, Field(ge=0, le=100)] = 3
-    outcome_days: Annotated[float, Field(gt=0, le=3_650)] = 7.0
+    outcome_days: Annotated[float, Field(le=3_650), AfterValidator(_long_enough)] = 7.0
+    wait_replicas: Annotated[int, Field(ge=0, le=10)] = 0
+    wait_ms: Annotated[int, Field(ge=10, le=4_000)] = 1_000
+    """Below the time for which an answer of Redis is waited for."""
     watchdog_seconds: Annotated[float, Field(ge=0, le=86_400), AfterValidator(_off_or_patient)] = 120.0
     health_dir: Path | None = None
     """None: a folder of this user's below the system's for temporary files."""
@@ -112,6 +128,8 @@ _VARIABLES = {
     "OPPSYNC_LEASE_SECONDS": "lease_seconds",
     "OPPSYNC_MAX_CRASHES": "max_crashes",
     "OPPSYNC_OUTCOME_DAYS": "outcome_days",
+    "OPPSYNC_WAIT_REPLICAS": "wait_replicas",
+    "OPPSYNC_WAIT_MS": "wait_ms",
     "OPPSYNC_WATCHDOG_SECONDS": "watchdog_seconds",
     "OPPSYNC_HEALTH_DIR": "health_dir",
     "OPPSYNC_SWEEP_SECONDS": "sweep_seconds",

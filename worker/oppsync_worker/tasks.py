@@ -28,6 +28,7 @@ from celery.exceptions import Ignore, Retry
 from oppsync_worker.contract import failures
 from oppsync_worker.contract.names import Kind, Lane
 from oppsync_worker.contract.states import Cause, State
+from oppsync_worker.contract.wire import ORIGIN
 from oppsync_worker.engine.bridge import drive
 from oppsync_worker.engine.engine import TAG_HEADER, Engine
 from oppsync_worker.engine.retrying import Asked, put_back
@@ -138,7 +139,8 @@ def register(app: Celery, engine: Engine, instances: Mapping[str, InstanceSettin
             tag = request.get(TAG_HEADER)
             if tag is None:
                 raise failures.JobFailed("this task runs in an oppsync worker only: it was called without a claim")
-            end = drive(engine.deliver(Delivery(tag, kind.value, request.id, args, kwargs)))
+            own = request.get("origin") == ORIGIN
+            end = drive(engine.deliver(Delivery(tag, kind.value, request.id, args, kwargs, own)))
             match end:
                 case Done(result):
                     # Nobody reads it but callbacks: the outcome is written already, and Celery makes a text of whatever

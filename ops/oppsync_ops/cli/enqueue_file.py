@@ -5,22 +5,23 @@
 3. What fails in the middle may be repeated as it was: creates carry keys derived from their lines.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from oppsync.files import BadLine, DecimalMark, Encoding, FileError, GoodLine, Report, check, read_jobs
-from oppsync.receipts import batches
+from oppsync.files import DecimalMark, Encoding, FileError, GoodLine, Report, check, read_jobs
+from oppsync.receipts import Receipt, batches
 from oppsync_ops.cli.connection import job_client
 from oppsync_ops.cli.failures import BAD_NEWS, DONE, USED_WRONGLY
 from oppsync_ops.cli.given import KindOfJob
 from oppsync_ops.cli.output import Column, json_option, note, print_json, print_table
 from oppsync_ops.cli.progress import progress
-from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.names import Kind, Lane
 from oppsync_worker.ledger.connect import LedgerUnavailable
+
+MOST_CONFLICTS: Final = 100
+"""Refused lines that are listed; the rest is counted."""
 
 _COLUMNS: Final = (Column.of("line", right=True), Column.of("field"), Column.of("message"))
 
@@ -53,7 +54,8 @@ def file(
 ) -> int:
     """Enqueue the jobs of a file: .csv, .tsv, .jsonl or .ndjson, each also with .gz after it.
 
-    All lines are checked first. Exit code 2 when a line is bad; nothing is sent then, unless --skip-bad is given.
+    All lines are checked first. Exit code 2 when a line is bad; nothing is sent then, unless --skip-bad is given. A
+    line whose job_id or idempotency_key another job has is refused by itself: it is listed, and the exit code is 1.
     """
     how: dict[str, Any] = {
         "defaults": _defaults(lane=lane, instance=instance, funnel_id=funnel_id, more=more),
@@ -77,7 +79,7 @@ def file(
         raise
     summary.complete = True
     summary.tell(as_json=as_json)
-    return DONE if checked.good else BAD_NEWS
+    return DONE if checked.good and not summary.refused else BAD_NEWS
 
 
 class _Summary:
@@ -88,7 +90,21 @@ class _Summary:
         self.dry_run = dry_run
         self.sent = 0
         self.known = 0
+        self.refused = 0
+        self.conflicts: list[dict[str, Any]] = []
+        """The first of those that were refused."""
         self.complete = False
+
+    def take(self, line: GoodLine, receipt: Receipt) -> None:
+        """Count what became of a line."""
+        if receipt.conflict is None:
+            self.sent += receipt.created
+            self.known += not receipt.created
+            return
+        self.refused += 1
+        if len(self.conflicts) < MOST_CONFLICTS:
+            field = "job_id" if receipt.conflict.reason == "id" else "idempotency_key"
+            self.conflicts.append({"line": line.number, "field": field, "message": str(receipt.conflict)})
 
     def tell(self, *, as_json: bool) -> None:
         """Print it."""
@@ -107,6 +123,8 @@ class _Summary:
                     "dry_run": self.dry_run,
                     "sent": self.sent,
                     "already_known": self.known,
+                    "refused": self.refused,
+                    "conflicts": self.conflicts,
                     "complete": self.complete,
                 }
             )
@@ -116,8 +134,14 @@ class _Summary:
             if self.checked.bad > len(self.checked.bad_lines):
                 click.echo(f"... and {self.checked.bad - len(self.checked.bad_lines)} more bad lines")
             click.echo()
+        if self.conflicts:
+            print_table(self.conflicts, _COLUMNS)
+            if self.refused > len(self.conflicts):
+                click.echo(f"... and {self.refused - len(self.conflicts)} more refused lines")
+            click.echo()
         if self.complete or self.sent or self.known:
-            click.echo(f"{self.sent} sent, {self.known} already known, {self.checked.bad} bad")
+            refused = f", {self.refused} refused" if self.refused else ""
+            click.echo(f"{self.sent} sent, {self.known} already known, {self.checked.bad} bad{refused}")
         else:
             click.echo(f"{self.checked.good} good, {self.checked.bad} bad; nothing was sent")
 
@@ -141,15 +165,7 @@ def _check(path: Path, how: dict[str, Any]) -> Report:
 def _send(path: Path, how: dict[str, Any], checked: Report, summary: _Summary) -> None:
     lines = read_jobs(path, key_from="line", expect=checked.fingerprint, **how)
     with job_client() as client, progress("sending jobs", checked.good) as report:
-        for batch in batches(_jobs(lines)):
-            receipts = client.hand_over(batch)
-            created = sum(receipt.created for receipt in receipts)
-            summary.sent += created
-            summary.known += len(receipts) - created
-            report(summary.sent + summary.known)
-
-
-def _jobs(lines: Iterator[GoodLine | BadLine]) -> Iterator[AnyJob]:
-    for line in lines:
-        if isinstance(line, GoodLine):
-            yield line.job
+        for batch in batches(line for line in lines if isinstance(line, GoodLine)):
+            for line, receipt in zip(batch, client.hand_over([line.job for line in batch]), strict=True):
+                summary.take(line, receipt)
+            report(summary.sent + summary.known + summary.refused)

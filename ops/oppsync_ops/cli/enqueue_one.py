@@ -6,6 +6,7 @@ from typing import IO, Any, Final
 import click
 
 from oppsync.client import JobClient
+from oppsync.receipts import Receipt
 from oppsync_ops.cli.connection import job_client
 from oppsync_ops.cli.failures import DONE
 from oppsync_ops.cli.job_options import job_from, takes_fields
@@ -79,10 +80,13 @@ def _hand_over(job: AnyJob, wait_s: float | None) -> int:
         return tell(wait_for(client, receipt.job_id, wait_s))
 
 
-def _receipt(client: JobClient, job: AnyJob) -> Any:
+def _receipt(client: JobClient, job: AnyJob) -> Receipt:
     try:
-        return client.hand_over([job])[0]
+        receipt = client.hand_over([job])[0]
     except LedgerUnavailable:
         if job.idempotency_key is None:
             note(f"to try again without doubling the job, add --job-id {job.job_id}")
         raise
+    if receipt.conflict:
+        raise receipt.conflict
+    return receipt

@@ -18,5 +18,6 @@ def outcome_ttl_s(environ: Mapping[str, str]) -> int:
     given: dict[str, Any] = {"instances": {}} | ({"outcome_days": days} if days else {})
     try:
         return Settings.model_validate(given).ttl_s
-    except ValidationError:
-        raise SettingsError("OPPSYNC_OUTCOME_DAYS: must be a number of days greater than 0") from None
+    except ValidationError as error:
+        said = error.errors(include_url=False, include_context=False, include_input=False)[0]["msg"]
+        raise SettingsError(f"OPPSYNC_OUTCOME_DAYS: {said.removeprefix('Value error, ').lower()}") from None

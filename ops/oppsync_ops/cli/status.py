@@ -29,6 +29,12 @@ def status(*, as_json: bool) -> int:
     if standing.strays:
         told = ", ".join(f"{count} {word}" for word, count in sorted(standing.strays.items()))
         note(f"sweeps have found jobs in no place, or places without a job: {told} (see the runbook)")
+    if standing.surplus:
+        some = ", ".join(standing.surplus[:3])
+        note(f"{len(standing.surplus)} creates made a record too many, or may have (`oppsync job show` tells): {some}")
+    if standing.clock_ahead_ms:
+        jump = f"{standing.clock_ahead_ms / 1000:.0f} s"
+        note(f"Redis' clock jumped forward by {jump}: for an hour deadlines are judged without that; set it right")
     server = standing.server
     click.echo(
         f"\n{len(standing.workers)} workers alive" + (f": {', '.join(standing.workers)}" if standing.workers else "")

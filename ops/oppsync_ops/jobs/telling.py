@@ -56,6 +56,11 @@ def happenings(history: tuple[Mapping[str, Any], ...]) -> list[str]:
 def _happening(event: Mapping[str, Any]) -> str:
     if event.get("event") == "look_up":
         return _look_up(event)
+    if event.get("event") == "recalled":
+        return "Redis had forgotten that it was sent; what became of it was recorded all the same"
+    if event.get("event") == "surplus":
+        made = f"made record {event['opportunity_id']}" if event.get("opportunity_id") else "may have made a record"
+        return f"a second request of it {made}, which is one too many: look at it in the CRM"
     if "event" in event:
         return f"{event['event']} by {event.get('by') or 'somebody'}"
     number = event.get("attempt")

@@ -35,7 +35,8 @@ def replay(
             return
         for job_id, message in zip(batch, mended(client, batch, mending, counts), strict=True):
             if message is not None:
-                yield operating.replay(job_id, by=by, message=message, writes=writes(message))
+                deadline = read_message(message).deadline
+                yield operating.replay(job_id, by=by, message=message, deadline=deadline, writes=writes(message))
 
     return act(client, job_ids, calls, progress=progress)
 

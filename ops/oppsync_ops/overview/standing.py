@@ -47,6 +47,10 @@ class Standing:
     strays: Mapping[str, int]
     """What sweeps have ever found in no place or without a job, by word; must be empty."""
     swept_at: int | None
+    surplus: tuple[str, ...]
+    """Creates of which two attempts made a record each, or may have; the last hundred."""
+    clock_ahead_ms: int
+    """By how much Redis' clock has jumped forward, as far as deadlines are judged without that."""
     server: Mapping[str, Any]
 
     def as_dict(self) -> dict[str, Any]:
@@ -63,6 +67,8 @@ class Standing:
             "holds": [hold.as_dict() for hold in self.holds],
             "strays": dict(self.strays),
             "swept_at": iso(moment(self.swept_at)),
+            "surplus": list(self.surplus),
+            "clock_ahead_seconds": self.clock_ahead_ms / 1000,
             "redis": dict(self.server),
         }
 
@@ -104,6 +110,8 @@ def read_standing(client: Redis) -> Standing:
         waiting=_waiting(client),
         holds=tuple(read_holds(client)),
         **_sweeps(client),
+        surplus=_surplus(client),
+        clock_ahead_ms=_clock_ahead_ms(client, now),
         server=_server(client),
     )
 
@@ -113,6 +121,16 @@ def _sweeps(client: Redis) -> dict[str, Any]:
     facts = {text(name): int(value) for name, value in found.items() if text(value).isdigit()}
     words = {name.removeprefix("found:"): count for name, count in facts.items() if name.startswith("found:")}
     return {"strays": words, "swept_at": facts.get("began")}
+
+
+def _surplus(client: Redis) -> tuple[str, ...]:
+    found: Any = client.zrevrange(keys.SURPLUS, 0, 99)
+    return tuple(map(text, found))
+
+
+def _clock_ahead_ms(client: Redis, now: int) -> int:
+    ahead, at = (int(value or 0) for value in client.hmget(keys.CLOCK, ["ahead", "at"]))
+    return ahead if now - at < keys.CLOCK_GRACE_MS else 0
 
 
 def _waiting(client: Redis) -> dict[str, int]:

@@ -129,6 +129,18 @@ def test_the_same_key_is_the_same_job(command: Command) -> None:
     assert "enqueued before" in second.stderr
 
 
+@pytest.mark.parametrize("name", ["--idempotency-key", "--job-id"])
+def test_another_request_under_a_taken_name_is_a_wrong_use(command: Command, ledger: Redis, name: str) -> None:
+    """Never dropped in silence."""
+    command("enqueue", "create", *LEAST, name, "k")
+
+    result = command("enqueue", "create", *LEAST, name, "k", "--lead-id", "5")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "asks for something else" in result.stderr
+    assert ledger.llen("opportunities.interactive") == 1
+
+
 def test_waiting_in_vain_still_prints_the_id(command: Command, ledger: Redis) -> None:
     """The job goes on; its id is on stdout, where it is on stderr."""
     result = command("enqueue", "create", *LEAST, "--wait", "0")
@@ -140,7 +152,7 @@ def test_waiting_in_vain_still_prints_the_id(command: Command, ledger: Redis) ->
 
 def test_waiting_for_a_job_that_has_ended(command: Command, lives: Lives) -> None:
     """The same id again finds the first job, and its outcome."""
-    job_id = lives.succeeded()
+    job_id = lives.succeeded(title="Casa")
 
     result = command("enqueue", "create", *LEAST, "--job-id", job_id, "--wait", "5")
 

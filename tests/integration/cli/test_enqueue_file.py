@@ -50,6 +50,25 @@ def test_the_same_file_again_sends_nothing(command: Command, ledger: Redis) -> N
     assert ledger.llen("opportunities.bulk") == 700
 
 
+def test_lines_at_odds_with_other_jobs_are_refused_by_themselves(command: Command, ledger: Redis) -> None:
+    """Listed with their lines; all others are sent, and the exit code is bad news."""
+    head = "instance;funnel_id;title;crm_column;idempotency_key\n"
+    path = Path("jobs.csv")
+    path.write_text(head + "acme;7;Casa;130;k-1\nacme;7;Casa;130;k-2\n", "utf-8")
+    command("enqueue", "file", path, "--kind", "create")
+    path.write_text(head + "acme;7;Casa;130;k-1\nacme;7;Outra casa;130;k-2\nacme;7;Casa;130;k-3\n", "utf-8")
+
+    shown = command("enqueue", "file", path, "--kind", "create")
+    told = answer(command("enqueue", "file", path, "--kind", "create", "--json"))
+
+    assert shown.exit_code == 1
+    assert "1 sent, 1 already known, 0 bad, 1 refused" in shown.stdout
+    assert (told["sent"], told["already_known"], told["refused"]) == (0, 2, 1)
+    ((line, field),) = [(one["line"], one["field"]) for one in told["conflicts"]]
+    assert (line, field) == (3, "idempotency_key")
+    assert ledger.llen("opportunities.bulk") == 3
+
+
 def test_one_bad_line_stops_all(command: Command, ledger: Redis) -> None:
     """Line, field and message; exit code 2."""
     path = csv_file(*rows(2), "acme;sete;Casa;130;;")

@@ -169,7 +169,8 @@ class Desk:
 
     def replay(self, job: AnyJob, *, message: str | None = None) -> str:
         """Replay a dead letter."""
-        call = operating.replay(job.job_id, by="me", message=message, writes=job.written())
+        deadline = read_message(message).deadline if message else None
+        call = operating.replay(job.job_id, by="me", message=message, deadline=deadline, writes=job.written())
         return operating.word(self.run(call))
 
     # Looking.

@@ -17,15 +17,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from integration.ledger import laws
 from integration.ledger.desk import LANES
 from integration.ledger.drawn import A_MINUTE_MS, ANSWERS, ANY, ENDINGS, INSTANCES, SEEN, TTL_S, Claim, Focus, drafts
+from integration.ledger.meddled import meddled
 from integration.ledger.snapshot import Snapshot
 from oppsync import CreateOpportunity, State, UpdateOpportunity
+from oppsync_ops import redis_server
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.states import Cause
-from oppsync_worker.contract.wire import encode, read_message
+from oppsync_worker.contract.wire import digest, encode, read_message
 from oppsync_worker.ledger import claims, ends, enqueuing, looking, operating, sweeping
 from oppsync_worker.ledger.begin import Go, Parked, Soon, Stale, begin, begun
 from oppsync_worker.ledger.promoting import Look, promoted
-from oppsync_worker.ledger.scripts import Call, run
+from oppsync_worker.ledger.scripts import Call, load, run, run_in_order
 from stage import claiming, time_passes, told
 
 CAP = {"acme": 2, "globex": 1}
@@ -34,6 +36,7 @@ HORIZON_MS = 250
 IN_TIME_S = 0.005
 """How late a question may be asked anew at this pace: half a percent of the window."""
 CRASHES = 2
+MEDDLING = ["", "forget", "teach", "teach"]
 AT_REST = laws.ENDED | {"dead", "in_doubt", "blocked"}
 
 
@@ -100,10 +103,69 @@ class Lives(RuleBasedStateMachine):
         """A producer of ours; doing it twice is doing it once."""
         job = self.focused(draft)
         first = enqueuing.receipt(self.run(enqueuing.enqueue(job)))
-        assert enqueuing.receipt(self.run(enqueuing.enqueue(job))) == (first[0], False)
+        again = enqueuing.receipt(self.run(enqueuing.enqueue(job)))
+        assert again == (first[0], False)
         if first[1]:
             self.known[job.job_id] = job
             self.raw[job.job_id] = encode(job)
+
+    @rule(batch=st.lists(drafts(), min_size=2, max_size=8), meddling=st.lists(st.sampled_from(MEDDLING), max_size=8))
+    def enqueue_many(self, batch: list[AnyJob], meddling: list[str]) -> None:
+        """A batch, while Redis forgets scripts and others teach them between any two of its commands."""
+        jobs = [
+            self.focused(draft).model_copy(update={"job_id": f"job-{len(self.known) + at}"})
+            for at, draft in enumerate(batch)
+        ]
+        happenings = iter(meddling)
+
+        def between(_: int) -> None:
+            match next(happenings, ""):
+                case "forget":
+                    self.client.script_flush()
+                case "teach":
+                    self.client.script_load(load("enqueue").text)
+
+        port = self.client.connection_pool.connection_kwargs["port"]
+        with meddled(redis_server.url_at(port), between) as producer:
+            answers = run_in_order(producer._redis, [enqueuing.enqueue(job) for job in jobs])
+        new = [job for job, answer in zip(jobs, answers, strict=True) if enqueuing.receipt(answer)[1]]
+        for job in new:
+            self.known[job.job_id] = job
+            self.raw[job.job_id] = encode(job)
+        numbers = [int(number) for job in new if (number := self.entry(job.job_id).get("number"))]
+        assert numbers == sorted(numbers), "a later job of a batch has overtaken an earlier one"
+        for lane in LANES:
+            lying = {read_message(one).job_id: at for at, one in enumerate(self.client.lrange(lane, 0, -1))}
+            places = [lying[job.job_id] for job in new if job.job_id in lying]
+            assert places == sorted(places, reverse=True), "a later job of a batch has overtaken an earlier one"
+
+    @rule(which=ANY, by_key=st.booleans())
+    def enqueue_at_odds(self, which: int, by_key: bool) -> None:  # noqa: FBT001 - drawn
+        """Something else under a taken id or key: it is told, and the job that stands is left as it is."""
+        known = [job for job in self.known.values() if not by_key or job.idempotency_key]
+        if not known:
+            return
+        stands = known[which % len(known)]
+        other = stands.model_copy(update={"title": "Another", **({"job_id": "another"} if by_key else {})})
+        entry = self.entry(stands.job_id)
+        named = self.entry_under_key(stands) if by_key else entry
+        if not named.get("digest"):
+            return
+        answer = self.run(enqueuing.enqueue(other))
+        ((_, created, *_),) = answer
+        assert created == (-1 if named["digest"] != digest(other) else 0), f"{answer}: {named} and {other}"
+        assert self.entry(stands.job_id) == entry
+        assert not self.entry("another")
+
+    def entry_under_key(self, job: AnyJob) -> dict[str, str]:
+        """The entry of the job that stands under this one's key."""
+        first = self.client.get(f"oppsync:idem:{job.instance}:{job.idempotency_key}")
+        return self.entry(first.decode()) if first else {}
+
+    @rule()
+    def scripts_are_forgotten(self) -> None:
+        """Redis was restarted, or told to."""
+        self.client.script_flush()
 
     @rule(draft=drafts())
     def push(self, draft: AnyJob) -> None:

@@ -50,9 +50,9 @@ def test_enqueue_is_one_round_trip_and_one_script(client: JobClient, ledger: red
 
 
 def test_the_same_key_gives_the_same_job(client: JobClient, ledger: redis.Redis) -> None:
-    """Whatever else differs: the first one stands."""
+    """However it travels: the first one stands."""
     first = client.enqueue(deal(1, idempotency_key="order-1"))
-    second = client.enqueue(deal(2, idempotency_key="order-1"))
+    second = client.enqueue(deal(1, idempotency_key="order-1", lane="bulk", deadline="2100-01-01T00:00:00Z"))
     elsewhere = client.enqueue(deal(3, idempotency_key="order-1", instance="globex"))
 
     assert first == second

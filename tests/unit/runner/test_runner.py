@@ -16,7 +16,9 @@ from oppsync_worker.contract.wire import kwargs_of
 from oppsync_worker.errors import AnswerLost, AttemptError, NotSent, Rejected, Seen, Throttled, Unavailable
 from oppsync_worker.instances import InstanceSettings
 from oppsync_worker.ledger.begin import Answer, Go, Parked, Soon
+from oppsync_worker.ledger.book import Settled
 from oppsync_worker.ledger.connect import LedgerUnavailable
+from oppsync_worker.ledger.recalling import Sent
 from oppsync_worker.ledger.scripts import Call
 from oppsync_worker.runner.ends import Abandoned, Dead, Done, End
 from oppsync_worker.runner.ends import Parked as ParkedEnd
@@ -50,6 +52,10 @@ class FakeBook:
         _, _, to, _, *pairs = call.arguments
         self.settled.append({"to": to, **dict(zip(pairs[::2], pairs[1::2], strict=True))})
         return State(str(to))
+
+    async def settle_sent(self, call: Call, sent: Sent, *, sent_at: float) -> Settled:
+        del sent, sent_at
+        return Settled(await self.settle(call))
 
     async def release(self, tag: str) -> None:
         self.released.append(tag)

@@ -5,8 +5,9 @@ this package gets a class of the same name, made by Celery.
 
     JobFailed
     ├── JobRejected, JobRefused, JobExhausted, JobInvalid, JobUnknownTask, JobUndecodable, JobMalformed,
-    │   JobOversized, JobPoison, JobInternal        dead, until replayed
-    ├── JobExpired                                  its deadline passed before it was sent
+    │   JobOversized, JobPoison, JobConflict,
+    │   JobLost, JobInternal                        dead, until replayed
+    ├── JobExpired                                  its deadline passed before SprintHub had confirmed it
     └── JobDiscarded                                a person dropped it, or it was a twin
 """
 
@@ -55,12 +56,16 @@ class JobLost(JobFailed):
     """The job's message is in no place any more: the queue was purged, or a key removed by hand."""
 
 
+class JobConflict(JobFailed):
+    """Another job stands under the job's idempotency key, and asks for something else."""
+
+
 class JobInternal(JobFailed):
     """An error of the worker's own, before anything was sent."""
 
 
 class JobExpired(JobFailed):
-    """The job's deadline passed before it was sent."""
+    """The job's deadline passed before SprintHub had confirmed it; the text says whether it was ever sent."""
 
 
 class JobDiscarded(JobFailed):

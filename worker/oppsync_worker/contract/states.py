@@ -31,7 +31,7 @@ class State(StrEnum):
     MERGED = "merged"
     """Terminal: an update that travelled inside another."""
     EXPIRED = "expired"
-    """Terminal: its deadline passed before it was sent."""
+    """Terminal: its deadline passed before the CRM had confirmed it; an update may have been sent before."""
 
     @property
     def is_terminal(self) -> bool:
@@ -63,6 +63,8 @@ class Cause(StrEnum):
     """The message is larger than a worker decodes."""
     POISON = "poison"
     """It lost its worker again and again."""
+    CONFLICT = "conflict"
+    """Another job stands under its idempotency key, and asks for something else."""
     LOST = "lost"
     """Its message is in no place: the queue was purged, or a key removed by hand."""
     INTERNAL = "internal"

@@ -9,6 +9,7 @@ Source: docs.celeryq.dev, "Message Protocol", version 2; kombu's Redis transport
 
 import base64
 import bz2
+import hashlib
 import json
 import zlib
 from collections.abc import Callable, Mapping
@@ -27,6 +28,9 @@ from oppsync_worker.contract.names import (
 )
 from oppsync_worker.contract.states import Cause
 
+ORIGIN: Final = "oppsync"
+"""The header `origin` of messages that our own producers write; the scripts know it too."""
+
 EMBED: Final = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 """The third part of a body: what Celery is to do when the task has ended. Nothing, for ours."""
 
@@ -37,19 +41,50 @@ def kwargs_of(job: AnyJob) -> dict[str, Any]:
     return {"v": CONTRACT_VERSION, **document}
 
 
+_TRAVEL: Final = ("v", "lane", "not_before", "deadline")
+"""How and when a job travels is not what it asks for: a producer that tries again may have a new deadline."""
+
+
+_SORTED: Final = json.JSONEncoder(sort_keys=True).encode
+"""Made once: making an encoder takes as long as using it, and every job is encoded so when it is enqueued."""
+
+
+def digest(job: AnyJob) -> str:
+    """What tells one request from another under one job id or idempotency key. Kept in the ledger: it must not change.
+
+    It covers the kind and every field but those of `_TRAVEL` and the job's id. The contract keeps one form of each
+    amount and time, and names are sorted here.
+    """
+    return _digest(job.kind, kwargs_of(job))
+
+
+def _digest(kind: Kind, fields: Mapping[str, Any]) -> str:
+    asked = {name: value for name, value in fields.items() if name not in _TRAVEL}
+    return hashlib.blake2b(_SORTED([kind.value, asked]).encode(), digest_size=12).hexdigest()
+
+
 def encode(job: AnyJob) -> str:
     """The queue element for a job.
 
     Raises:
         InvalidJob: the job is larger than `MAX_JOB_BYTES`, or holds a text that is none.
     """
-    kwargs = kwargs_of(job)
-    body = json.dumps([[], kwargs, EMBED], ensure_ascii=False, separators=(",", ":"))
+    return encode_with_digest(job)[0]
+
+
+def encode_with_digest(job: AnyJob) -> tuple[str, str]:
+    """The queue element for a job, and the job's digest.
+
+    Raises:
+        InvalidJob: the job is larger than `MAX_JOB_BYTES`, or holds a text that is none.
+    """
+    fields = kwargs_of(job)
+    body = json.dumps([[], fields, EMBED], ensure_ascii=False, separators=(",", ":"))
     try:
         size = len(body.encode())
     except UnicodeEncodeError:
         # Validation refuses it; a copy with other values is never validated.
-        names = tuple(name for name, value in kwargs.items() if not _is_text(json.dumps(value, ensure_ascii=False)))
+        names = tuple(name for name, value in fields.items() if not _is_text(json.dumps(value, ensure_ascii=False)))
         said = "must be valid Unicode (a lone surrogate cannot be sent)"
         raise InvalidJob(tuple(FieldProblem(name, said) for name in names)) from None
     if size > MAX_JOB_BYTES:
@@ -72,7 +107,7 @@ def encode(job: AnyJob) -> str:
             "timelimit": [None, None],
             "argsrepr": "",
             "kwargsrepr": "",
-            "origin": "oppsync",
+            "origin": ORIGIN,
             "ignore_result": True,
         },
         "properties": {
@@ -85,7 +120,7 @@ def encode(job: AnyJob) -> str:
             "delivery_tag": job.job_id,
         },
     }
-    return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":")), _digest(job.kind, fields)
 
 
 def decode(task: str, job_id: str, args: object, kwargs: Mapping[str, Any]) -> AnyJob:

@@ -50,6 +50,12 @@ Chore = Callable[[], Awaitable[float]]
 """Does its work once; gives the seconds until the next time."""
 
 
+def _steady_ms() -> int:
+    # Where there is one that goes on while the machine sleeps, a laptop that wakes up has seen no jump.
+    steady = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime_ns(steady) // 1_000_000
+
+
 class Housekeeping:
     """The chores of one worker process. Belongs to one event loop."""
 
@@ -85,6 +91,9 @@ class Housekeeping:
         self.answered_at: float | None = None
         """When Redis last did a chore, which it is asked for all the time; seconds of the monotonic clock."""
         self.announced = False
+        self._clock: tuple[int, int] | None = None
+        """What Redis' clock showed last, and when that was asked for, on the steady clock; in ms."""
+        self._ahead_ms = 0
         self._stopping = self._closing = False
 
     def stop(self) -> None:
@@ -173,15 +182,23 @@ class Housekeeping:
         return 0.05 if restored + doubted + len(buried) == RESTORE_MOST else self._lease_ms / 3000
 
     async def _promote(self) -> float:
+        asked_at, seen = _steady_ms(), None
+        if self._clock is not None:
+            seen = (self._clock[0], asked_at - self._clock[1])
         call = promote(
             most=PROMOTE_MOST,
             horizon_ms=HORIZON_MS,
             ttl_s=self._ttl_s,
             takes=0 if self._stopping else LOOKS_AT_ONCE - len(self._looks),
             look_ms=self._look_ms,
+            seen=seen,
         )
         done = promoted(await run_async(self._redis, call))
         self.answered_at = time.monotonic()
+        self._clock = (done.clock_ms, asked_at)
+        if done.ahead_ms and not self._ahead_ms:
+            self._reporter.notice("clock_jumped", ahead_ms=done.ahead_ms)
+        self._ahead_ms = done.ahead_ms
         for look in done.looks:
             task = asyncio.create_task(self._reconciler.look(look))
             self._looks.add(task)

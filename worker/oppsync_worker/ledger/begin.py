@@ -8,6 +8,7 @@ from oppsync_worker.contract.fields import milliseconds
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.names import Kind
 from oppsync_worker.contract.states import State
+from oppsync_worker.contract.wire import digest
 from oppsync_worker.ledger.ends import Hand
 from oppsync_worker.ledger.scripts import Call
 
@@ -53,11 +54,14 @@ class Stale:
 Answer = Go | Soon | Parked | Stale
 
 
-def begin(hand: Hand, job: AnyJob, *, horizon_ms: int, number: int, marker_field: str | None = None) -> Call:
+def begin(
+    hand: Hand, job: AnyJob, *, horizon_ms: int, number: int, marker_field: str | None = None, own: bool = False
+) -> Call:
     """May this claim send this job? A slot at most `horizon_ms` ahead is taken on the way.
 
     `number` is higher than that of every question before it about the same claim: one that a link delivers late changes
     nothing.
+    `own` says that one of our producers wrote the message: what it asks for was compared when it was enqueued.
     `marker_field` is what a create bears its marker in: whoever looks for its record must look there, whatever the
     instance's settings say by then.
     """
@@ -77,6 +81,7 @@ def begin(hand: Hand, job: AnyJob, *, horizon_ms: int, number: int, marker_field
             horizon_ms,
             hand.ttl_s,
             number,
+            "" if own else digest(job),
             *(job.written() if job.kind is Kind.UPDATE else (marker_field or "",)),
         ),
     )
@@ -105,6 +110,7 @@ def begun(answer: Any) -> Answer:
     parked = {
         "settled": (State(answer[1].decode()) if verdict == "settled" else State.UNKNOWN, "copy"),
         "twin": (State.DISCARDED, "twin"),
+        "conflict": (State.DEAD, "conflict"),
         "superseded": (State.DISCARDED, "superseded"),
         "lost": (State.UNKNOWN, "lost"),
     }

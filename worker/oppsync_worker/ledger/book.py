@@ -9,7 +9,7 @@ import itertools
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from redis.asyncio import ConnectionPool, Redis
@@ -20,9 +20,9 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.states import State
 from oppsync_worker.ledger import begin as beginning
-from oppsync_worker.ledger import claims, ends, keys
+from oppsync_worker.ledger import claims, ends, keys, recalling
 from oppsync_worker.ledger.connect import LedgerUnavailable, connection_options, explain
-from oppsync_worker.ledger.scripts import Call, packed, run_async, run_many_async
+from oppsync_worker.ledger.scripts import Call, packed, run_async, run_many_and_wait, run_many_async
 
 FIRST_PAUSE_S: Final = 0.05
 MOST_PAUSE_S: Final = 2.0
@@ -40,10 +40,44 @@ CONNECTIONS: Final = 32
 """Connections of one worker process: calls are short, so hundreds of jobs share them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """How many replicas must have taken note of a request before it leaves, and how long (ms) they may take."""
+
+    least: int = 0
+    within_ms: int = 1_000
+
+
+RECALLS: Final = 5
+"""How often a ledger is told what it has forgotten: it may forget again before the end is settled."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotReplicated:
+    """An answer to `begin` of which too few replicas have taken note in time."""
+
+    answer: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of the end of a request that was sent.
+
+    `state` is where the job is now, None when the end changed nothing. `recalled`: the ledger had forgotten the
+    request. `surplus`: the job has succeeded with the record `other`, or was dropped, and this request made one
+    more, or may have.
+    """
+
+    state: State | None
+    recalled: bool = False
+    surplus: bool = False
+    other: int | None = None
+
+
 class Book:
     """The ledger as one worker process writes it. Belongs to one event loop."""
 
-    def __init__(self, url: str, *, patience_s: float) -> None:
+    def __init__(self, url: str, *, patience_s: float, replicas: Replicas | None = None) -> None:
         """Connects at the first call; `patience_s` is how long an end is tried while Redis is away."""
         from redis.asyncio import BlockingConnectionPool  # noqa: PLC0415 - kept beside its only use
 
@@ -52,6 +86,7 @@ class Book:
         )
         self.redis = Redis(connection_pool=self._pool)
         self._patience_s = patience_s
+        self._replicas = replicas or Replicas()
         self._asked: list[tuple[Call, asyncio.Future[Any]]] = []
         self._flushing: asyncio.Task[None] | None = None
         self._questions = itertools.count(1)
@@ -59,7 +94,7 @@ class Book:
         """Round trips that came to an end, errors too: who asks in vain again and again is waiting, not hanging."""
 
     async def begin(
-        self, hand: ends.Hand, job: AnyJob, *, horizon_ms: int, marker_field: str | None
+        self, hand: ends.Hand, job: AnyJob, *, horizon_ms: int, marker_field: str | None, own: bool = False
     ) -> beginning.Go | beginning.Soon | beginning.Parked:
         """May this claim send this job now?
 
@@ -68,8 +103,13 @@ class Book:
         """
         while True:
             number = next(self._questions)
-            call = beginning.begin(hand, job, horizon_ms=horizon_ms, number=number, marker_field=marker_field)
+            call = beginning.begin(hand, job, horizon_ms=horizon_ms, number=number, marker_field=marker_field, own=own)
             answer, asked_at = await self._surely(call, self._patience_s)
+            if isinstance(answer, NotReplicated):
+                if isinstance(beginning.begun(answer.answer), beginning.Go):
+                    await self.surely(ends.not_replicated(hand))
+                    return beginning.Parked(State.SCHEDULED, "not_replicated")
+                answer = answer.answer
             begun = beginning.begun(answer)
             if not isinstance(begun, beginning.Stale):
                 return replace(begun, asked_at=asked_at) if isinstance(begun, beginning.Go) else begun
@@ -91,6 +131,24 @@ class Book:
             LedgerUnavailable: Redis did not take it in time.
         """
         return ends.ended(await self.surely(call, patience_s=END_PATIENCE_S))
+
+    async def settle_sent(self, call: Call, sent: recalling.Sent, *, sent_at: float) -> Settled:
+        """Write the end of a request that left at `sent_at` (monotonic): the truth wins over a ledger that forgot it.
+
+        Raises:
+            LedgerUnavailable: Redis did not take it in time.
+        """
+        call, told = recalling.as_sent(call), recalling.Recalled()
+        for _ in range(RECALLS):
+            answer = await self.surely(call, patience_s=END_PATIENCE_S)
+            if not recalling.is_forgotten(answer):
+                return Settled(ends.ended(answer), recalled=told.settle)
+            ago = int((time.monotonic() - sent_at) * 1000)
+            again = recalling.recall(call, sent, sent_ms_ago=ago)
+            told = recalling.recalled(await self.surely(again, patience_s=END_PATIENCE_S))
+            if not told.settle:
+                return Settled(told.state, surplus=told.surplus, other=told.other)
+        raise LedgerUnavailable("the ledger has forgotten a request again and again: is Redis being restarted?")
 
     async def owners(self, instance: str, opportunity_ids: Sequence[int]) -> dict[int, str]:
         """Which of an instance's records are known to be some job's: those that bear no marker.
@@ -160,7 +218,7 @@ class Book:
 
     async def _answers(self, calls: list[Call]) -> list[Any]:
         try:
-            return await run_many_async(self.redis, calls)
+            return await self._run(calls)
         except RedisError as error:
             return [error] * len(calls)
         except Exception as error:  # noqa: BLE001 - whatever it is, whoever asked must hear of it
@@ -169,6 +227,19 @@ class Book:
             # Something is wrong with one of them, and only that one's caller may hear of it. Every script is safe to
             # repeat, should some have been carried out.
             return [answer for call in calls for answer in await self._answers([call])]
+
+    async def _run(self, calls: list[Call]) -> list[Any]:
+        """All calls in one round trip; of those that lead to a request, whether enough replicas have taken note."""
+        if not self._replicas.least or all(call.script != "begin" for call in calls):
+            return await run_many_async(self.redis, calls)
+        least = self._replicas.least
+        answers, noted = await run_many_and_wait(self.redis, calls, replicas=least, within_ms=self._replicas.within_ms)
+        if noted >= least:
+            return answers
+        return [
+            NotReplicated(answer) if call.script == "begin" and not isinstance(answer, Exception) else answer
+            for call, answer in zip(calls, answers, strict=True)
+        ]
 
     async def close(self) -> None:
         """Close the connections."""

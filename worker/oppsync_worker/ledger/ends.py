@@ -14,6 +14,9 @@ CREDENTIAL_REFUSALS = 3
 """Rounds of refusals, of different jobs and with no success in between, before a credential is called bad: single stray
 401s were seen by integrators."""
 
+NOT_REPLICATED_PAUSE_MS: Final = 2_000
+"""How long a job waits when replicas did not keep up: they are asked for each request anew."""
+
 CREDENTIAL_PAUSE_MS = 5_000
 """Pause of the instance between such rounds, once different jobs were refused."""
 
@@ -254,6 +257,16 @@ def doubt(hand: Hand, *, attempt: Attempt, effects: Effects = NOTHING) -> Call:
         State.IN_DOUBT,
         {"attempt": attempt.as_json(), "cause": "answer_lost", "detail": attempt.message},
         effects,
+    )
+
+
+def not_replicated(hand: Hand) -> Call:
+    """Begun, but too few replicas have taken note in time: nothing was sent, and no attempt is spent."""
+    said = "too few replicas of Redis took note in time that it was to be sent; nothing was sent"
+    return _settle(
+        hand,
+        State.SCHEDULED,
+        {"delay": NOT_REPLICATED_PAUSE_MS, "refund": 1, "cause": "not_replicated", "detail": said},
     )
 
 

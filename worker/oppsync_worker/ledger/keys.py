@@ -23,7 +23,13 @@ SWEEP: Final = PREFIX + "sweep"
 """Hash: when the ledger is swept next, by whom it was swept last, and how much was ever put right, by word."""
 MISSING: Final = PREFIX + "missing"
 """Hash: queued jobs of which the last sweep did not find the message, with the time since when they are queued."""
+SURPLUS: Final = PREFIX + "surplus"
+"""Sorted set: creates of which two attempts made a record each, or may have, by when that was told."""
 SLOTS: Final = PREFIX + "slots"
+CLOCK: Final = PREFIX + "clock"
+"""Hash: what is known of Redis' own clock (`lua/clock.lua`)."""
+CLOCK_GRACE_MS: Final = 3_600_000
+"""How long deadlines are judged without a jump of the clock; the same figure as in the script."""
 WORKERS: Final = PREFIX + "workers"
 
 

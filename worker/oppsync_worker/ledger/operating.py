@@ -1,25 +1,35 @@
 """What a person may do to jobs and instances. Each verb is one script, and refuses a job that has moved on."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, cast
 
 from redis import Redis
 
+from oppsync_worker.contract.fields import milliseconds
 from oppsync_worker.contract.states import State
 from oppsync_worker.ledger import keys
 from oppsync_worker.ledger.ends import result_json
 from oppsync_worker.ledger.scripts import Argument, Call
 
 
-def replay(job_id: str, *, by: str, message: str | None = None, writes: Iterable[str] = ()) -> Call:
+def replay(
+    job_id: str,
+    *,
+    by: str,
+    message: str | None = None,
+    deadline: datetime | None = None,
+    writes: Iterable[str] = (),
+) -> Call:
     """Send a dead letter back: attempt 1, one more replay, same id, the outcome of before forgotten.
 
-    `message` replaces the job's message, where the job itself was mended; `writes` are the fields that an update sets
-    (`Job.written`). Answers with the state it was in: `dead` when it was replayed; `unreadable` for raw bytes that were
-    never a job; `superseded` when newer updates of the record have written all of its fields; `unknown`; or the state
-    that forbids it.
+    `message` replaces the job's message, where the job itself was mended; `deadline` is
+    then that of the mended job, and one that it has no more is in force no more. `writes` are the fields that an update
+    sets (`Job.written`). Answers with the state it was in: `dead` when it was replayed; `unreadable` for raw bytes that
+    were never a job; `superseded` when newer updates of the record have written all of its fields; `unknown`; or
+    the state that forbids it.
     """
-    return Call("replay", (job_id, message or "", by, *writes))
+    return Call("replay", (job_id, message or "", by, milliseconds(deadline), *writes))
 
 
 def adopt(

@@ -40,9 +40,15 @@ class Promoted:
     released: int
     wake_ms: int
     looks: tuple[Look, ...]
+    clock_ms: int = 0
+    """What Redis' clock shows."""
+    ahead_ms: int = 0
+    """By how much it has jumped forward, as far as deadlines are judged without that."""
 
 
-def promote(*, most: int, horizon_ms: int, ttl_s: int, takes: int, look_ms: int) -> Call:
+def promote(
+    *, most: int, horizon_ms: int, ttl_s: int, takes: int, look_ms: int, seen: "tuple[int, int] | None" = None
+) -> Call:
     """Move up to `most` of each on.
 
     Args:
@@ -51,14 +57,17 @@ def promote(*, most: int, horizon_ms: int, ttl_s: int, takes: int, look_ms: int)
         ttl_s: how long the outcome of a job whose deadline passed is kept.
         takes: look-ups that this worker can take on now.
         look_ms: after this, a look-up of which nothing was heard is somebody else's.
+        seen: what Redis' clock showed when this process looked last, and how many ms ago, by a steady clock of its own,
+            it asked for that.
     """
-    return Call("promote", (most, horizon_ms, ttl_s, takes, look_ms))
+    return Call("promote", (most, horizon_ms, ttl_s, takes, look_ms, *(seen or ("", 0))))
 
 
 def promoted(answer: Any) -> Promoted:
     """Read the answer to `promote`."""
-    due, granted, released, wake_ms, looks = answer
-    return Promoted(int(due), int(granted), int(released), int(wake_ms), tuple(_look(*one) for one in looks))
+    due, granted, released, wake_ms, looks, clock_ms, ahead_ms = answer
+    taken = tuple(_look(*one) for one in looks)
+    return Promoted(int(due), int(granted), int(released), int(wake_ms), taken, int(clock_ms), int(ahead_ms))
 
 
 def _look(*given: Any) -> Look:

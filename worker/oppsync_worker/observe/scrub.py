@@ -50,7 +50,7 @@ _MECHANISM: Final = ("type", "handled", "source", "exception_id", "parent_id", "
 _CRUMB: Final = ("timestamp", "type", "level", "category", "message")
 _SPAN: Final = ("trace_id", "span_id", "parent_span_id", "op", "status", "start_timestamp", "timestamp")
 
-_REPORTED: Final = frozenset({"buried", "unexpected", "undecided", "marker_lost", "strays"})
+_REPORTED: Final = frozenset({"buried", "unexpected", "undecided", "marker_lost", "surplus", "strays"})
 """Lines that become an event of their own need not stand in it as well."""
 
 _UUID: Final = re.compile(r"(?i)\b[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\b")

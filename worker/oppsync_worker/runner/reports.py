@@ -96,6 +96,9 @@ class Reporter(Protocol):
     def marker_lost(self, report: Report, funnel_id: int) -> None:
         """SprintHub did not keep the marker of a create: the instance's `marker_field` does not exist there."""
 
+    def surplus(self, report: Report, opportunity_id: int | None, other: int | None) -> None:
+        """A create has made one record more than its job stands for, or may have (None); the job's own is `other`."""
+
     def looked(self, looked: Looked) -> None:
         """A look-up for a create in doubt was done."""
 

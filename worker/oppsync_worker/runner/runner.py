@@ -27,8 +27,9 @@ from oppsync_worker.errors import AnswerLost, AttemptError, NotSent, Seen, Unava
 from oppsync_worker.instances import InstanceSettings
 from oppsync_worker.ledger import ends
 from oppsync_worker.ledger.begin import Go, Soon
-from oppsync_worker.ledger.book import Book
+from oppsync_worker.ledger.book import Book, Settled
 from oppsync_worker.ledger.connect import LedgerUnavailable
+from oppsync_worker.ledger.recalling import Sent
 from oppsync_worker.limits.budget import HORIZON_MS
 from oppsync_worker.observe.context import handling
 from oppsync_worker.policy.verdicts import decide
@@ -80,6 +81,8 @@ class Delivery:
     job_id: str
     args: object
     kwargs: Mapping[str, Any]
+    own: bool = False
+    """Whether one of our own producers wrote the message."""
 
 
 class Runner:
@@ -105,6 +108,8 @@ class Runner:
         self._lease_s = lease_s
         self._draw = draw
         self._stopping = asyncio.Event()
+        self._under_way: dict[str, asyncio.Event] = {}
+        """Jobs that are being begun or sent, each with what is set when that is over."""
 
     def stop(self) -> None:
         """Begin nothing more: what has not been sent is handed back."""
@@ -128,34 +133,44 @@ class Runner:
             return await self._broken(hand, bug, delivery.task, None)
         report = Report.of(job)
         with handling(job.job_id, instance=job.instance, kind=job.kind, lane=job.lane):
-            return await self._carry(hand, job, report)
+            return await self._carry(hand, job, report, delivery)
 
-    async def _carry(self, hand: ends.Hand, job: AnyJob, report: Report) -> End:
+    async def _carry(self, hand: ends.Hand, job: AnyJob, report: Report, delivery: Delivery) -> End:
         instance = self._instances.get(job.instance)
         if instance is None:
             call = ends.hold_unknown_instance(hand, kind=job.kind, instance=job.instance, lane=job.lane)
             state = await self._book.settle(call)
             self._reporter.parked(report, state or State.HELD, cause="unknown_instance")
             return Parked(state or State.HELD)
+        while other := self._under_way.get(job.job_id):
+            # A ledger that forgot hands out again what this very process has sent: what comes of that is waited for.
+            await other.wait()
+        self._under_way[job.job_id] = over = asyncio.Event()
         try:
-            begun = await self._begin(hand, job, instance, report)
-        except LedgerUnavailable:
-            raise
-        except Exception as bug:  # noqa: BLE001 - as above; nothing was sent
-            return await self._broken(hand, bug, job.kind.value, job.instance)
-        if not isinstance(begun, Go):
-            return begun
-        if begun.overwritten:
-            job = job.without(begun.overwritten)
-        left_at = time.monotonic()
-        end = await self._attempt(hand, job, instance, begun, report)
+            try:
+                begun = await self._begin(hand, job, instance, report, own=delivery.own)
+            except LedgerUnavailable:
+                raise
+            except Exception as bug:  # noqa: BLE001 - as above; nothing was sent
+                return await self._broken(hand, bug, job.kind.value, job.instance)
+            if not isinstance(begun, Go):
+                return begun
+            left_at = time.monotonic()
+            end = await self._attempt(hand, job, instance, begun, report)
+        finally:
+            del self._under_way[job.job_id]
+            over.set()
         await self._book.left_late(job.instance, counted_at=begun.counted_at, late_s=left_at - begun.asked_at)
         return end
 
-    async def _begin(self, hand: ends.Hand, job: AnyJob, instance: InstanceSettings, report: Report) -> Go | Parked:
+    async def _begin(
+        self, hand: ends.Hand, job: AnyJob, instance: InstanceSettings, report: Report, *, own: bool
+    ) -> Go | Parked:
         started = time.monotonic()
         while not self._stopping.is_set():
-            answer = await self._book.begin(hand, job, horizon_ms=HORIZON_MS, marker_field=instance.marker_field)
+            answer = await self._book.begin(
+                hand, job, horizon_ms=HORIZON_MS, marker_field=instance.marker_field, own=own
+            )
             match answer:
                 case Go():
                     report.slot_wait_ms = int((time.monotonic() - started) * 1000)
@@ -167,14 +182,18 @@ class Runner:
                     except TimeoutError:
                         continue
                 case _:
+                    if answer.why == "not_replicated":
+                        self._reporter.notice("not_replicated", job_id=job.job_id, instance=job.instance)
                     self._reporter.parked(report, answer.state, cause=answer.why)
                     return Parked(answer.state)
         await self._book.release(hand.tag)
         return Parked(State.QUEUED)
 
-    async def _attempt(self, hand: ends.Hand, job: AnyJob, instance: InstanceSettings, go: Go, report: Report) -> End:
+    async def _attempt(self, hand: ends.Hand, whole: AnyJob, instance: InstanceSettings, go: Go, report: Report) -> End:
+        job = whole.without(go.overwritten) if go.overwritten else whole
         at, started = iso_utc(datetime.now(UTC)), time.monotonic()
         stale = started - go.asked_at > self._lease_s
+        sent = Sent(whole, lease_ms=int(self._lease_s * 1000), marker_field=instance.marker_field)
         error: AttemptError
         try:
             answer = await self._send(job, instance, go, stale=stale)
@@ -196,18 +215,32 @@ class Runner:
                 effects=ends.Effects(answers=True, wrote=() if creates else job.written()),
                 marker=ends.Marker(job.funnel_id, answer.marker_landed) if creates else None,
             )
-            state = await self._book.settle(call)
+            settled = await self._book.settle_sent(call, sent, sent_at=started)
+            self._tell_of_forgetting(report, settled, answer.opportunity_id)
             if answer.marker_landed is False:
                 self._reporter.marker_lost(report, job.funnel_id)
-            self._reporter.succeeded(report, answer.opportunity_id, stale=state is None)
+            self._reporter.succeeded(report, answer.opportunity_id, stale=settled.state is None)
             return Done(result)
         report.took(go, time.monotonic() - started)
         verdict = decide(error, instance, attempt=go.attempt, age_s=go.trying_ms / 1000, draw=self._draw())
         attempt = report.as_attempt(at, error)
         effects = ends.NOTHING if stale else effects_of(job, error)
-        state = await self._book.settle(fulfil(verdict, hand, instance, attempt, effects))
+        end = fulfil(verdict, hand, instance, attempt, effects)
+        if stale:
+            # Nothing has left, so there is no truth to tell but that.
+            state = await self._book.settle(end)
+        else:
+            settled = await self._book.settle_sent(end, sent, sent_at=started)
+            self._tell_of_forgetting(report, settled, None)
+            state = settled.state
         self._reporter.failed(report, error, verdict, state)
         return end_of(verdict, state)
+
+    def _tell_of_forgetting(self, report: Report, settled: Settled, opportunity_id: int | None) -> None:
+        if settled.surplus:
+            self._reporter.surplus(report, opportunity_id, settled.other)
+        elif settled.recalled:
+            self._reporter.notice("recalled", job_id=report.job_id, instance=report.instance)
 
     async def _send(self, job: AnyJob, instance: InstanceSettings, go: Go, *, stale: bool) -> Answer:
         if stale:

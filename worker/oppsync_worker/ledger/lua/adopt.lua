@@ -9,7 +9,7 @@ if job.state ~= 'in_doubt' then return { job.state } end
 local made = P .. 'made:' .. job.instance .. ':' .. opportunity_id
 local owner = redis.call('GET', made)
 if owner and owner ~= id and ARGV[6] ~= '1' then return { 'taken', owner } end
-redis.call('SET', made, id, 'EX', ARGV[5])
+redis.call('SET', made, id, 'EX', seconds(ARGV[5]))
 note(id, cjson.encode({ at = iso(now), event = 'adopted', by = ARGV[4], opportunity_id = tonumber(opportunity_id) }))
 succeed(job, now, nil, opportunity_id, ARGV[3], ARGV[5])
 return { 'in_doubt' }

@@ -1,8 +1,10 @@
 -- #include life
 -- #include slots
+-- #include clock
 -- The one decision that prevents duplicates, taken before the first byte of a request leaves: may this claim send?
 -- ARGV: tag, id, kind, instance, lane, key, ref, opportunity_id ('' = not given), not_before, deadline, horizon_ms, ttl_s,
---       number of the question (each new one about a claim has a higher one), then the names of the fields that an
+--       number of the question (each new one about a claim has a higher one), digest ('' = our own producers' message,
+--       which was compared when it was enqueued), then the names of the fields that an
 --       update sets, or the name of the field that bears a create's marker ('' = none)
 -- Returns {verdict, ...}:
 --   go, attempt, opportunity_id, age_ms, replays, trying_ms, names, now    recorded as sending; send now. The age counts
@@ -14,23 +16,25 @@
 --   superseded                a replayed update of which every field was written since; discarded
 --   settled, state            a copy of a job that is elsewhere already; dropped
 --   twin, job id              another job stands under the same idempotency key; this one is discarded
+--   conflict, job id          the same, but that job asks for something else; this one is a dead letter
 --   stale                     this question, or a later one, was answered before: nothing was changed
 --   lost                      the claim is no longer ours
 local tag, id, kind, instance, lane = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local key, ref, opportunity_id = ARGV[6], ARGV[7], ARGV[8]
 local not_before, deadline, horizon, ttl_s = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12]
 local now = now_ms()
-local message, own, heard = unpack(redis.call('HMGET', claim_key(tag), 'message', 'own', 'question'))
-if not message then return { 'lost' } end
+local message, own, heard, whose = unpack(redis.call('HMGET', claim_key(tag), 'message', 'own', 'question', 'job'))
+if not message or whose ~= id then return { 'lost' } end
 -- A link that stood still may deliver a question long after the same one, or the next, was answered: by then the job may
 -- be on its way, and must not be moved from under it.
 if heard and tonumber(ARGV[13]) <= tonumber(heard) then return { 'stale' } end
 redis.call('HSET', claim_key(tag), 'question', ARGV[13])
 
+local digest = own == '0' and ARGV[14] or ''
 local job = read(id)
 local known = job.state and job.kind and job.kind ~= '' and job.instance ~= ''
 local stranger = known and own == '0' and redis.call('HEXISTS', job_key(id), 'foreign') == 0
-if known and (job.kind ~= kind or job.instance ~= instance or stranger) then
+if known and (stranger or differs(id, kind, instance, digest)) then
   -- Another job under an id that is taken: that job is left alone, and this message is put aside with the unreadable.
   put_aside(tag, message, now, 'malformed', 'another job stands under its id')
   let_go(tag)
@@ -43,7 +47,7 @@ local function going(drop)
     now - tonumber(first_at or now), drop, int(now) }
 end
 local fields = {}
-for i = 14, #ARGV do fields[#fields + 1] = ARGV[i] end
+for i = 15, #ARGV do fields[#fields + 1] = ARGV[i] end
 if job.state == 'dead' and redis.call('HGET', job_key(id), 'cause') == 'lost' then
   -- The sweep had given it up because this very message was nowhere.
   redis.call('ZREM', P .. 'dead', id)
@@ -92,14 +96,26 @@ end
 redis.call('HSET', job_key(id), 'state', 'queued', 'kind', kind, 'instance', instance, 'lane', known and job.lane or lane,
   'at', job.at or int(now))
 if own == '0' and not known then redis.call('HSET', job_key(id), 'foreign', '1') end
+if digest ~= '' then redis.call('HSETNX', job_key(id), 'digest', digest) end
 if ref ~= '' then redis.call('HSET', job_key(id), 'ref', ref) end
 if ref ~= '' and kind == CREATE then redis.call('HSET', P .. 'making:' .. instance, ref, id) end
 if opportunity_id ~= '' then redis.call('HSET', job_key(id), 'target', opportunity_id) end
 if deadline > 0 then redis.call('HSET', job_key(id), 'deadline', int(deadline)) end
 if key ~= '' and job.key ~= key then
-  redis.call('HSET', job_key(id), 'key', key)
   local idem = P .. 'idem:' .. instance .. ':' .. key
   local first = redis.call('GET', idem)
+  if first and first ~= id and differs(first, kind, instance, digest) then
+    -- Kept whole, for a person to decide which of the two was meant.
+    local said = 'job ' .. first .. ' stands under the same idempotency key and asks for something else'
+    redis.call('HSET', job_key(id), 'cause', 'conflict', 'detail', said, 'points_to', first)
+    job = read(id)
+    free_slot(job, now)
+    move(job, 'dead', now, message)
+    let_go(tag)
+    write_failure(id, 'conflict', said, now)
+    return { 'conflict', first }
+  end
+  redis.call('HSET', job_key(id), 'key', key)
   if first and first ~= id then
     local said = 'job ' .. first .. ' stands under the same idempotency key'
     redis.call('HSET', job_key(id), 'cause', 'twin', 'detail', said, 'points_to', first)
@@ -122,7 +138,10 @@ local function stop(to, score)
   return { to }
 end
 
-if deadline > 0 and now >= deadline then
+local by = deadline > 0 and now >= deadline and deadline_time(now)
+-- Nobody has vouched for the clock yet: what expires by mistake is gone for good.
+if by == nil then return stop('scheduled', now + 1000) end
+if by and by >= deadline then
   free_slot(job, now)
   expire(job, now, message, ttl_s)
   let_go(tag)

@@ -124,6 +124,11 @@ local function file_update(id, queue, m)
   join(read(id))
 end
 
+-- A replica that is promoted may lack the last claims, and count on from before them: the time keeps a tag from being given
+-- to two owners.
+local clock = redis.call('TIME')
+local mark = '-' .. int(clock[1] * 1000000 + clock[2])
+
 local claimed, buried = {}, {}
 local lists = {}
 for i = 7, #ARGV do
@@ -137,7 +142,7 @@ for _, names in ipairs(lists) do
     if worn_out() then break end
     local raw = redis.call('RPOP', list)
     if not raw then break end
-    local tag = int(redis.call('INCR', P .. 'claim-seq'))
+    local tag = int(redis.call('INCR', P .. 'claim-seq')) .. mark
     local fault, said, m = fault_of(raw)
     if fault then
       put_aside(tag, raw, now, fault, said, queue, version)

@@ -5,6 +5,10 @@ local id, now = ARGV[1], now_ms()
 local job = read(id)
 if not job.state then return 'unknown' end
 if job.state ~= ARGV[2] then return job.state end
+-- A key stands for what was asked for under it. Dropped unsent, or refused, nothing was made, and nothing ever will be: the
+-- key is free. Dropped in doubt, the record may exist: whoever uses the key again is told (enqueue).
+local idem = job.key and P .. 'idem:' .. job.instance .. ':' .. job.key
+if idem and job.state ~= 'in_doubt' and redis.call('GET', idem) == id then redis.call('DEL', idem) end
 local said = 'discarded by ' .. ARGV[3]
 redis.call('HSET', job_key(id), 'detail', said)
 note(id, cjson.encode({ at = iso(now), event = 'discarded', by = ARGV[3] }))

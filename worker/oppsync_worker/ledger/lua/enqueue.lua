@@ -1,28 +1,57 @@
 -- #include life
--- Record a job and push it, or answer with the job that already stands under its id or its idempotency key.
--- ARGV: id, kind, instance, lane, key, ref, target ('' = none), not_before, deadline (ms, 0 = none), message
--- Returns {job id, 1 if it was recorded now}
-local id, kind, instance, lane, key, ref, target = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
-local not_before, deadline = tonumber(ARGV[8]), tonumber(ARGV[9])
-if redis.call('EXISTS', job_key(id)) == 1 then return { id, 0 } end
-if key ~= '' then
-  local idem = P .. 'idem:' .. instance .. ':' .. key
-  local first = redis.call('GET', idem)
-  if first then return { first, 0 } end
-  redis.call('SET', idem, id)
+-- Record jobs and push them, in order; or answer with the job that already stands under an id or an idempotency key.
+-- A batch too large for one call is several calls in one pipeline. Each but the first takes effect only when the one before
+-- it has: whatever becomes of one of them (a Redis that was told to forget its scripts, a full one), no later job of the
+-- batch overtakes an earlier one. The note of it is kept below `idem:`, where the rights of producers reach.
+-- ARGV: token of the batch ('' = this call is all of it), place in it (0 = the first), then of each job:
+--   id, kind, instance, lane, key, ref, target ('' = none), not_before, deadline (ms, 0 = none), digest, message
+-- Returns for each job {job id, 1 if it was recorded now, else 0}, or {id of the job that stands, -1, which of 'id', 'key'
+-- and 'discarded' forbids it, the kind and the instance of the job that stands}; or 'out of turn', and nothing was changed.
+local token, place, EACH = ARGV[1], tonumber(ARGV[2]), 11
+local batch = P .. 'idem::batch:' .. token
+if place > 0 and redis.call('GET', batch) ~= tostring(place - 1) then return 'out of turn' end
+
+local function conflict(standing, which)
+  local kind, instance = unpack(redis.call('HMGET', job_key(standing), 'kind', 'instance'))
+  return { standing, -1, which, kind or '', instance or '' }
 end
-local now = now_ms()
-redis.call('HSET', job_key(id), 'state', 'queued', 'kind', kind, 'instance', instance, 'lane', lane, 'at', int(now))
-if key ~= '' then redis.call('HSET', job_key(id), 'key', key) end
-if ref ~= '' then redis.call('HSET', job_key(id), 'ref', ref) end
-if target ~= '' then redis.call('HSET', job_key(id), 'target', target) end
-if deadline > 0 then redis.call('HSET', job_key(id), 'deadline', int(deadline)) end
-if ref ~= '' and kind == CREATE then redis.call('HSET', P .. 'making:' .. instance, ref, id) end
-if not_before > now then
-  move(read(id), 'scheduled', now, ARGV[10], not_before)
-else
-  if kind == UPDATE then join(read(id)) end
-  redis.call('LPUSH', queue_of(lane), ARGV[10])
-  ring(queue_of(lane))
+
+local function enqueue(id, kind, instance, lane, key, ref, target, not_before, deadline, digest, message)
+  not_before, deadline = tonumber(not_before), tonumber(deadline)
+  if redis.call('EXISTS', job_key(id)) == 1 then
+    return differs(id, kind, instance, digest) and conflict(id, 'id') or { id, 0 }
+  end
+  if key ~= '' then
+    local idem = P .. 'idem:' .. instance .. ':' .. key
+    local first = redis.call('GET', idem)
+    if first then
+      if differs(first, kind, instance, digest) then return conflict(first, 'key') end
+      local state, cause = unpack(redis.call('HMGET', job_key(first), 'state', 'cause'))
+      -- What newer updates have superseded was settled by them; what a person dropped has not been done.
+      if state == 'discarded' and cause ~= 'superseded' then return conflict(first, 'discarded') end
+      return { first, 0 }
+    end
+    redis.call('SET', idem, id)
+  end
+  local now = now_ms()
+  redis.call('HSET', job_key(id), 'state', 'queued', 'kind', kind, 'instance', instance, 'lane', lane, 'at', int(now),
+    'digest', digest)
+  if key ~= '' then redis.call('HSET', job_key(id), 'key', key) end
+  if ref ~= '' then redis.call('HSET', job_key(id), 'ref', ref) end
+  if target ~= '' then redis.call('HSET', job_key(id), 'target', target) end
+  if deadline > 0 then redis.call('HSET', job_key(id), 'deadline', int(deadline)) end
+  if ref ~= '' and kind == CREATE then redis.call('HSET', P .. 'making:' .. instance, ref, id) end
+  if not_before > now then
+    move(read(id), 'scheduled', now, message, not_before)
+  else
+    if kind == UPDATE then join(read(id)) end
+    redis.call('LPUSH', queue_of(lane), message)
+    ring(queue_of(lane))
+  end
+  return { id, 1 }
 end
-return { id, 1 }
+
+local answers = {}
+for at = 3, #ARGV, EACH do answers[#answers + 1] = enqueue(unpack(ARGV, at, at + EACH - 1)) end
+if token ~= '' then redis.call('SET', batch, place, 'EX', 60) end
+return answers

@@ -51,6 +51,9 @@ local function iso(ms)
     math.floor(rest / 60000) % 60, math.floor(rest / 1000) % 60, rest % 1000)
 end
 
+-- How long something is kept: whole seconds, and one at least. Redis refuses less, in the middle of a script.
+local function seconds(ttl_s) return int(math.max(1, math.floor(tonumber(ttl_s) or 1))) end
+
 -- Celery's own result document (celery.backends.base: `_get_result_meta`), published as its Redis backend does,
 -- so that AsyncResult.get() wakes in any Celery application.
 local function write_result(id, status, result, now, ttl_s)
@@ -58,7 +61,7 @@ local function write_result(id, status, result, now, ttl_s)
     .. iso(now) .. '","task_id":' .. cjson.encode(id) .. '}'
   local key = 'celery-task-meta-' .. id
   -- A dead letter's result stays as long as the letter: without a time.
-  redis.call('SET', key, document, unpack(ttl_s and { 'EX', ttl_s } or {}))
+  redis.call('SET', key, document, unpack(ttl_s and { 'EX', seconds(ttl_s) } or {}))
   redis.call('PUBLISH', key, document)
 end
 
@@ -86,6 +89,14 @@ end
 local function turn(job)
   if job.place then return 1e13 + tonumber(job.place) end
   return (job.lane == 'interactive' and 0 or 1e13) + tonumber(job.at or 0)
+end
+
+-- Whether a request is another one than that of the job that stands: by kind, instance, and what it asks for. An entry of
+-- an older version has no digest, and a message of our own producers was compared when it was enqueued ('').
+local function differs(standing, kind, instance, digest)
+  local known, of, said = unpack(redis.call('HMGET', job_key(standing), 'kind', 'instance', 'digest'))
+  if not known or known == '' or (of or '') == '' then return false end
+  return known ~= kind or of ~= instance or (said and said ~= '' and digest ~= '' and said ~= digest) or false
 end
 
 -- A message that stands for no job is kept, whole, as a dead letter of its own.

@@ -42,6 +42,7 @@ end
 
 -- Forget an ended job after its retention; the caller's key keeps answering for as long as that.
 local function retire(job, ttl_s)
+  ttl_s = seconds(ttl_s)
   redis.call('EXPIRE', job_key(job.id), ttl_s)
   redis.call('EXPIRE', P .. 'attempts:' .. job.id, ttl_s)
   if job.key then redis.call('EXPIRE', P .. 'idem:' .. job.instance .. ':' .. job.key, ttl_s) end
@@ -115,9 +116,17 @@ local function occupant(place, id, state)
   redis.call('ZREM', place, id)
 end
 
--- The deadline passed before it was sent.
+-- The deadline passed before SprintHub had confirmed it: what is said must not sound as if nothing can have happened.
 local function expire(job, now, message, ttl_s)
+  local attempts, uncertain = unpack(redis.call('HMGET', job_key(job.id), 'attempts', 'uncertain'))
   local said = 'its deadline passed before it was sent'
+  if uncertain then
+    local often = attempts == '1' and 'once' or (attempts or '0') .. ' times'
+    said = 'its deadline passed after it was sent ' .. often .. ' without a certain answer: SprintHub may have carried it out'
+  elseif tonumber(attempts or 0) > 0 then
+    said = 'its deadline passed after ' .. attempts .. (attempts == '1' and ' attempt' or ' attempts')
+      .. ', of which none is known to have been carried out'
+  end
   redis.call('HSET', job_key(job.id), 'cause', 'expired', 'detail', said)
   move(job, 'expired', now, message)
   retire(job, ttl_s)

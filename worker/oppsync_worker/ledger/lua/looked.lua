@@ -49,7 +49,7 @@ if to == 'in_doubt' then
   end
 elseif to == 'succeeded' then
   if a.unmarked then
-    redis.call('SET', P .. 'made:' .. job.instance .. ':' .. a.opportunity_id, id, 'EX', ttl_s)
+    redis.call('SET', P .. 'made:' .. job.instance .. ':' .. a.opportunity_id, id, 'EX', seconds(ttl_s))
   end
   succeed(job, now, nil, a.opportunity_id, a.result, ttl_s)
 elseif to == 'scheduled' then

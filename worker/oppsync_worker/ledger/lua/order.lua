@@ -115,6 +115,7 @@ end
 local function unsure(job)
   local wait_ms = tonumber(redis.call('HGET', P .. 'budget:' .. job.instance, 'settle_ms') or 60000)
   if wait_ms > 0 then redis.call('SET', line_of('unsure', job), job.id, 'PX', wait_ms) end
+  redis.call('HSET', job_key(job.id), 'uncertain', '1')
   local writing = redis.call('HGET', job_key(job.id), 'writing')
   if writing then wrote(job, cjson.decode(writing)) end
 end

@@ -1,9 +1,12 @@
 -- #include life
 -- #include slots
+-- #include clock
 -- What time alone decides: due jobs return to their lane, deadlines pass, doubts are looked into, and free slots go to the
 -- heads of the lines.
--- ARGV: how many of each at most, horizon_ms, ttl_s, look-ups that this worker takes on, ms it may take for one
--- Returns {due, granted, released, ms until there is something to do, look-ups}, each look-up being
+-- ARGV: how many of each at most, horizon_ms, ttl_s, look-ups that this worker takes on, ms it may take for one; what Redis'
+-- clock showed when this worker looked last, and how many ms ago it asked for that ('' = it has not looked yet)
+-- Returns {due, granted, released, ms until there is something to do, look-ups, what the clock shows, by how many ms it has
+-- jumped ahead}, each look-up being
 --   {job id, token, ms until its slot, message, ms since it was sent, ms since it was first sent, attempts, replays,
 --    inquiry, instance, what is known of the marker: funnel and word in turns, [the field that it was sent in, '' = none]}
 local most, horizon, ttl_s, takes, look_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -21,7 +24,8 @@ for i = #due, 1, -1 do
   if job then move(job, 'queued', now, nil, nil, true) end
 end
 
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'expiring', '-inf', int(now), 'LIMIT', 0, most)) do
+local by, ahead = vouch(now, tonumber(ARGV[6] or nil), tonumber(ARGV[7] or 0))
+for _, id in ipairs(by and redis.call('ZRANGEBYSCORE', P .. 'expiring', '-inf', int(by), 'LIMIT', 0, most) or {}) do
   redis.call('ZREM', P .. 'expiring', id)
   local job = read(id)
   if IDLE[job.state] then expire(job, now, nil, ttl_s) end
@@ -91,9 +95,9 @@ for _, instance in ipairs(redis.call('SRANDMEMBER', P .. 'releasing', 10)) do
 end
 
 local wake = 1000
-for _, place in ipairs({ 'schedule', 'slots', 'probes', 'expiring' }) do
+for place, clock in pairs({ schedule = now, slots = now, probes = now, expiring = by }) do
   local first = redis.call('ZRANGE', P .. place, 0, 0, 'WITHSCORES')
-  if first[2] then wake = math.min(wake, math.max(0, tonumber(first[2]) - now)) end
+  if first[2] then wake = math.min(wake, math.max(0, tonumber(first[2]) - clock)) end
 end
 if #due == most or released > 0 or granted >= most then wake = 0 end
-return { #due, granted, released, math.ceil(wake), looks }
+return { #due, granted, released, math.ceil(wake), looks, int(now), int(ahead) }

@@ -1,6 +1,7 @@
 -- #include life
 -- Send a dead letter back: attempt 1, one more replay, same job id, the outcome of before forgotten.
--- ARGV: id, message ('' = as it was), who, then the names of the fields that an update sets.
+-- ARGV: id, message ('' = as it was), who, the deadline of a message that was mended (ms, 0 = none), then the names of the
+-- fields that an update sets.
 -- Returns the state the job was in; only 'dead' was replayed. 'superseded' when newer updates have written every field.
 local id, now = ARGV[1], now_ms()
 local job = read(id)
@@ -9,7 +10,7 @@ if job.state ~= 'dead' then return job.state end
 if id:sub(1, 4) == 'raw-' or (ARGV[2] == '' and (job.message or '') == '') then return 'unreadable' end
 if job.record then
   local fields = {}
-  for i = 4, #ARGV do fields[#fields + 1] = ARGV[i] end
+  for i = 5, #ARGV do fields[#fields + 1] = ARGV[i] end
   if #fields > 0 and #overtaken(job, fields) == #fields then return 'superseded' end
   -- Mended it is another request: what it said before may be carried out yet, like any other update's.
   local unsure_key = line_of('unsure', job)
@@ -17,6 +18,13 @@ if job.record then
   -- Back to where it stood: before every newer update that has not been sent yet.
   redis.call('ZADD', line_of('record', job), 'NX', job.number, id)
 end
+if ARGV[2] ~= '' then
+  -- In force from now on, and not only when a worker looks at it. The digest stays that of what was asked for first: its
+  -- producer may repeat that.
+  redis.call('HDEL', job_key(id), 'deadline')
+  if tonumber(ARGV[4]) > 0 then redis.call('HSET', job_key(id), 'deadline', int(tonumber(ARGV[4]))) end
+end
+redis.call('ZREM', P .. 'expiring', id)
 redis.call('HSET', job_key(id), 'attempts', '0', 'token', '', 'replayed_at', int(now))
 redis.call('HDEL', job_key(id), 'cause', 'detail', 'crashes', 'version', 'slot_at', 'first_at', 'retries', 'refused', 'refused_in',
   'refused_alone', 'place', 'absent')

@@ -19,12 +19,16 @@
 --                fingerprint for the hold then set; most_alone, how often one job may be refused while others succeed, and
 --                dead_version for its letter; own_pause_ms (doubled each time) and most_delay_ms until it is tried again
 --   kind, instance, lane        of a job that was never begun
--- Returns the state the job is in now (also when this very end was recorded before); 'lost' when stale.
+--   sent         '1': the request has really left, so that what became of it is true whatever this ledger remembers
+-- Returns the state the job is in now (also when this very end was recorded before); 'lost' when stale; 'forgotten' when it
+-- was sent and this ledger does not know it as sent under this claim: nothing was changed, and `recall` says what to do.
 local tag, id, to, ttl_s = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local a = {}
 for i = 5, #ARGV, 2 do a[ARGV[i]] = ARGV[i + 1] end
 local now, key = now_ms(), job_key(id)
-local message, own, queue = unpack(redis.call('HMGET', claim_key(tag), 'message', 'own', 'queue'))
+local message, own, queue, whose = unpack(redis.call('HMGET', claim_key(tag), 'message', 'own', 'queue', 'job'))
+-- A promoted replica that lacked the last claims has given the tag away again.
+if whose and whose ~= id then message = nil end
 local job = read(id)
 local known = job.kind and job.kind ~= '' and job.instance ~= ''
 if message and known and own == '0' and job.token ~= tag and redis.call('HEXISTS', key, 'foreign') == 0 then
@@ -35,13 +39,16 @@ if message and known and own == '0' and job.token ~= tag and redis.call('HEXISTS
   let_go(tag)
   return 'dead'
 end
+local disowned = a.sent and 'forgotten' or 'lost'
 if not message then
-  if job.token ~= tag then return 'lost' end
+  if job.token ~= tag then return disowned end
   if job.state == to then return to end
   -- A refusal that is told once more: where it has led, is no matter of the one who tells it.
   if a.refusals and (job.state == 'scheduled' or job.state == 'dead') then return job.state end
   -- The truth arrived late: the claim ran out, the job was put in doubt, and now its own attempt tells how it ended.
-  if job.state ~= 'in_doubt' then return 'lost' end
+  if job.state ~= 'in_doubt' then return disowned end
+elseif a.sent and (job.state ~= 'sending' or job.token ~= tag) then
+  return disowned
 elseif job.state == 'sending' and job.token ~= tag then
   let_go(tag)
   return 'lost'
@@ -72,7 +79,7 @@ if a.marker then redis.call('HSET', P .. 'marker:' .. job.instance, a.funnel, a.
 
 if to == 'succeeded' then
   if a.unmarked then
-    redis.call('SET', P .. 'made:' .. job.instance .. ':' .. a.opportunity_id, id, 'EX', ttl_s)
+    redis.call('SET', P .. 'made:' .. job.instance .. ':' .. a.opportunity_id, id, 'EX', seconds(ttl_s))
   end
   succeed(job, now, message, a.opportunity_id, a.result, ttl_s)
 elseif to == 'waiting' then

@@ -1,0 +1,261 @@
+"""Random lives of jobs on a Redis that forgets a suffix of its writes, as a promoted replica does.
+
+Workers go on with what they have in hand, and tell the ledger the truth of it. A success that was told is never sent
+again, a doubt is never sent blindly, each record too many can be found, and nothing is lost that anybody has in hand.
+"""
+
+import itertools
+from collections import defaultdict
+from typing import Any
+
+import redis
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from integration.ledger.desk import ATTEMPT, Desk, change, deal
+from integration.ledger.drawn import A_MINUTE_MS, ANY
+from integration.ledger.forgetting import Memory
+from oppsync import CreateOpportunity, State
+from oppsync_worker.contract.jobs import AnyJob
+from oppsync_worker.contract.states import Cause
+from oppsync_worker.ledger import ends, keys, operating
+from oppsync_worker.ledger.begin import Go
+from oppsync_worker.ledger.recalling import Sent, as_sent, is_forgotten, recall, recalled
+from oppsync_worker.ledger.scripts import Call
+
+HOW = ["succeed", "succeed", "lost", "refuse", "unsent", "throttle"]
+
+
+class Forgetting(RuleBasedStateMachine):
+    """Producers, workers, and a Redis that falls back to what it was before."""
+
+    client: redis.Redis
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.client.flushall()
+        self.desk = Desk(self.client)
+        self.memory = Memory(self.client)
+        self.memory.take()
+        self.numbers = itertools.count(1)
+        self.jobs: dict[str, AnyJob] = {}
+        self.waiting: list[tuple[ends.Hand, AnyJob]] = []
+        self.sent: list[tuple[ends.Hand, AnyJob]] = []
+        self.made: dict[str, set[int]] = defaultdict(set)
+        """Records that each create has made, and that its worker has told of."""
+        self.begun: set[str] = set()
+        self.forgotten: set[str] = set()
+        """Tags under which something was sent since the replica was level; and of which the ledger forgot that."""
+        self.settled: dict[str, str] = {}
+        """What was told of a job since Redis forgot last, and must not be sent again for."""
+
+    @rule(creates=st.booleans(), record=st.integers(5, 6))
+    def enqueue(self, creates: bool, record: int) -> None:  # noqa: FBT001 - drawn
+        """A producer."""
+        name = f"job-{next(self.numbers)}"
+        job: AnyJob = deal(job_id=name, external_ref=name) if creates else change(record, job_id=name, title=name)
+        self.jobs[name] = job
+        self.desk.enqueue(job)
+
+    @rule(most=st.integers(1, 3))
+    def claim(self, most: int) -> None:
+        """A worker takes messages."""
+        self.waiting += self.desk.claim(most)
+
+    @rule(which=ANY)
+    def begin(self, which: int) -> None:
+        """And sends, if it may."""
+        if not self.waiting:
+            return
+        hand, job = self.waiting.pop(which % len(self.waiting))
+        if isinstance(self.desk.begin(hand, job), Go):
+            assert job.job_id not in self.settled, f"{job.job_id} is sent although {self.settled[job.job_id]}"
+            self.sent.append((hand, job))
+            self.begun.add(hand.tag)
+
+    @rule(which=ANY, how=st.sampled_from(HOW))
+    def settle(self, which: int, how: str) -> None:
+        """An answer has come, or is lost; the worker tells it until the ledger has understood."""
+        if not self.sent:
+            return
+        hand, job = self.sent.pop(which % len(self.sent))
+        creates = isinstance(job, CreateOpportunity)
+        record = 1_000 + next(self.numbers) if creates else int(job.target or 0)
+        state, surplus = self.tell(self.ending(hand, job, how, record), job)
+        if how == "succeed":
+            if creates:
+                self.made[job.job_id].add(record)
+            assert surplus or state == State.SUCCEEDED or not creates, f"a success of {job.job_id} was not believed"
+            if state == State.SUCCEEDED:
+                self.settled[job.job_id] = "it has succeeded"
+        elif how == "lost" and creates:
+            known = {State.IN_DOUBT} if hand.tag in self.forgotten else {State.IN_DOUBT, None}
+            assert surplus or state in known, f"nobody looks for what {job.job_id} may have made"
+            if state == State.IN_DOUBT:
+                self.settled.setdefault(job.job_id, "it is in doubt")
+
+    def ending(self, hand: ends.Hand, job: AnyJob, how: str, record: int) -> Call:
+        """The end of an attempt."""
+        creates = isinstance(job, CreateOpportunity)
+        effects = ends.Effects(wrote=() if creates else job.written(), unsure=not creates)
+        match how:
+            case "succeed":
+                marker = ends.Marker(7, lands=True) if creates else None
+                return ends.succeed(hand, opportunity_id=record, result={}, effects=ends.NOTHING, marker=marker)
+            case "lost" if creates:
+                return ends.doubt(hand, attempt=ATTEMPT)
+            case "lost":
+                return ends.reschedule(hand, delay_ms=A_MINUTE_MS, attempt=ATTEMPT, effects=effects)
+            case "refuse":
+                return ends.bury(hand, cause=Cause.REJECTED, detail="words", attempt=ATTEMPT)
+            case "unsent":
+                return ends.reschedule(hand, delay_ms=A_MINUTE_MS, attempt=ATTEMPT)
+        return ends.wait(hand, cool_down_ms=0, limit=None, attempt=ATTEMPT)
+
+    def tell(self, call: Call, job: AnyJob) -> tuple[State | None, bool]:
+        """As `Book.settle_sent` does; each script may have to be asked twice."""
+        for _ in range(3):
+            answer: Any = self.desk.run(as_sent(call))
+            if not is_forgotten(answer):
+                return ends.ended(answer), False
+            told = recalled(self.desk.run(recall(call, Sent(job, lease_ms=A_MINUTE_MS), sent_ms_ago=10)))
+            if not told.settle:
+                return told.state, told.surplus
+        raise AssertionError("the ledger does not understand")
+
+    @rule(dies=st.booleans())
+    def leases_run_out(self, dies: bool) -> None:  # noqa: FBT001 - drawn
+        """All workers are silent for longer than a lease: dead, or frozen and soon to go on."""
+        self.desk.silence(crashes=50)
+        if dies:
+            self.waiting, self.sent = [], []
+
+    @rule()
+    def time_passes(self) -> None:
+        """Everything that waits for a time is due."""
+        self.desk.settle_down()
+        self.desk.pass_time()
+
+    @rule()
+    def replicate(self) -> None:
+        """The replica has all that the primary has."""
+        self.memory.take()
+        self.begun.clear()
+        self.kept = dict(self.settled)
+        self.kept_made = {job_id: set(made) for job_id, made in self.made.items()}
+
+    kept: dict[str, str] = {}  # noqa: RUF012 - replaced, never changed
+    kept_made: dict[str, set[int]] = {}  # noqa: RUF012
+
+    @precondition(lambda self: len(self.jobs) > 1)
+    @rule()
+    def fail_over(self) -> None:
+        """The replica is promoted, and lacks what was written since."""
+        self.memory.restore()
+        self.forgotten |= self.begun
+        self.settled = dict(self.kept)
+        # What was told in between is in nobody's hands any more.
+        self.made = defaultdict(set, {job_id: set(made) for job_id, made in self.kept_made.items()})
+
+    @rule(
+        creates=st.booleans(),
+        level=st.sampled_from(["nothing", "enqueued", "enqueued", "claimed"]),
+        meanwhile=st.sampled_from(["", "claim begin", "claim begin end", "claim begin end", "enqueue claim begin"]),
+        how=st.sampled_from(["succeed", "succeed", "lost", *HOW]),
+    )
+    def a_replica_lags(self, creates: bool, level: str, meanwhile: str, how: str) -> None:  # noqa: FBT001 - drawn
+        """What chance seldom brings together: a request is forgotten, others go on, and its answer comes."""
+        steps = {
+            "nothing": lambda: None,
+            "enqueued": lambda: self.enqueue(creates, 5),
+            "claimed": lambda: self.claim(3),
+        }
+        for name, step in steps.items():
+            step()
+            if name == level:
+                self.replicate()
+        self.begin_all()
+        self.fail_over()
+        for step_name in meanwhile.split():
+            match step_name:
+                case "enqueue":
+                    self.enqueue(creates, 5)
+                case "claim":
+                    self.claim(3)
+                case "begin":
+                    self.begin_all()
+                case _:
+                    self.settle(-1, how)
+        self.settle(0, how)
+        self.time_passes()
+        self.claim(3)
+        self.begin_all()
+
+    def begin_all(self) -> None:
+        """Everything in hand is sent, as far as it may be."""
+        for _ in range(len(self.waiting)):
+            self.begin(0)
+
+    @rule(which=ANY)
+    def resend(self, which: int) -> None:
+        """A person says that a create in doubt has made no record, or replays a letter."""
+        doubts, letters = (self.client.zrange(place, 0, -1) for place in (keys.IN_DOUBT, keys.DEAD))
+        for found, call in ((doubts, operating.resend), (letters, operating.replay)):
+            if found:
+                job_id = found[which % len(found)].decode()
+                self.desk.run(call(job_id, by="me"))
+                self.settled.pop(job_id, None)
+
+    @invariant()
+    def nothing_is_silent(self) -> None:
+        """Each record that a create has made is the job's, or can be found as one too many; claims have leases."""
+        for job_id, made in self.made.items():
+            entry = {k.decode(): v.decode() for k, v in self.client.hgetall(keys.job(job_id)).items()}
+            told = {entry.get("opportunity_id", ""), *entry.get("surplus", "").split(",")}
+            silent = {str(one) for one in made} - told
+            assert not silent, f"{silent} of {job_id} are not in {told}"
+        tags = {key.decode().removeprefix("oppsync:claim:") for key in self.client.scan_iter("oppsync:claim:*")}
+        assert tags == {tag.decode() for tag in self.client.zrange(keys.LEASES, 0, -1)}
+
+    def teardown(self) -> None:
+        """All answers come, all time passes: each job that anybody knows of has ended, or is a person's."""
+        while self.sent:
+            self.settle(0, "succeed")
+        for _ in range(40):
+            self.leases_run_out(dies=True)
+            self.time_passes()
+            self.claim(100)
+            while self.waiting:
+                self.begin(0)
+                while self.sent:
+                    self.settle(0, "succeed")
+        for key in self.client.scan_iter("oppsync:job:*"):
+            state = (self.client.hget(key, "state") or b"").decode()
+            assert state in {"succeeded", "dead", "in_doubt", "discarded"}, (
+                f"{key!r} is {state}: {self.client.hgetall(key)}"
+            )
+        for lane in ("interactive", "bulk"):
+            assert self.client.llen(f"opportunities.{lane}") == 0
+        super().teardown()
+
+
+def test_the_truth_wins_over_whatever_is_forgotten(ledger: redis.Redis) -> None:
+    """A few thousand steps, another way each time."""
+
+    class Here(Forgetting):
+        """On this server."""
+
+        client = ledger
+
+    run_state_machine_as_test(
+        Here,
+        settings=settings(
+            max_examples=20,
+            stateful_step_count=40,
+            deadline=None,
+            database=None,
+            phases=(Phase.generate,),
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
