@@ -77,13 +77,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(data: Path, *, port: int | None = None, fsync: str = "always", detached: bool = False) -> RedisServer:
+def start(
+    data: Path, *, port: int | None = None, fsync: str = "always", detached: bool = False, patience_s: float = 15
+) -> RedisServer:
     """Start a server with its data in `data`, and wait until it answers.
 
     `fsync` is Redis' `appendfsync`; the promise that nothing is lost needs `always`.
 
     Raises:
-        NoRedisServer: there is no program, or it did not answer within 15 seconds; its log is quoted.
+        NoRedisServer: there is no program, or it did not answer within `patience_s` seconds (loading much data takes
+            long); its log is quoted.
     """
     data.mkdir(parents=True, exist_ok=True)
     chosen = port or free_port()
@@ -103,7 +106,7 @@ def start(data: Path, *, port: int | None = None, fsync: str = "always", detache
             start_new_session=detached,
         )
     server = RedisServer(process, chosen, data)
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break

@@ -8,6 +8,7 @@ from oppsync_ops.prove.hits import by_job
 from oppsync_ops.prove.plan import Plan
 from oppsync_ops.prove.run import Run
 from oppsync_ops.prove.settings import telling
+from oppsync_ops.prove.waits import figures
 
 
 def as_document(run: Run) -> dict[str, Any]:
@@ -24,6 +25,7 @@ def as_document(run: Run) -> dict[str, Any]:
         "requests": len(run.evidence.requests),
         "records": len(run.evidence.records),
         "pace": {name: asdict(one) for name, one in run.pace.items()},
+        "waits": [asdict(one) for one in figures(run.evidence.waiting)],
         "repeated": run.repeated,
         "withheld": run.withheld,
         "lives": run.lives,

@@ -81,6 +81,9 @@ class Stock:
             found[job_id] = _seen(state, told.get("result"))
         return found
 
+    def many(self) -> None:
+        """One queue for everybody, and no hold: whoever is behind a neighbour waits."""
+
     def claims(self, client: redis.Redis) -> list[Claim]:
         """What the proof's own signal handlers noted."""
         hands: Any = client.hgetall(HANDS)

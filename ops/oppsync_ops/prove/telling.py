@@ -8,6 +8,7 @@ from oppsync_ops.prove.hits import FaultCount, by_job
 from oppsync_ops.prove.plan import Plan
 from oppsync_ops.prove.run import Run
 from oppsync_ops.prove.settings import telling
+from oppsync_ops.prove.waits import figures
 
 SHOWN: Final = 10
 """Breaches of each kind that are spelt out."""
@@ -24,6 +25,7 @@ def show(runs: Sequence[Run], repeat: str) -> None:
     _faults(runs)
     print_lines([""])
     _recoveries(runs)
+    _waits(ours)
     print_lines(["", *_figures(ours), "", "What this rests on:"])
     print_facts(telling(ours.plan))
     print_lines(["", *_remarks(ours), f"To repeat: {repeat}"])
@@ -123,6 +125,27 @@ def _recoveries(runs: Sequence[Run]) -> None:
             rows.append(row | {"most s": _seconds(max(run.redis_back_s))})
     columns = [Column.of("who"), Column.of("after")]
     print_table(rows, columns + [Column.of(name, right=True) for name in ("jobs", "median s", "most s", "never")])
+
+
+def _waits(run: Run) -> None:
+    rows: list[Row] = [
+        {
+            "when": one.phase.value,
+            "lane": one.lane,
+            "jobs": one.jobs,
+            "p50 s": f"{one.p50_s:.3f}",
+            "p99 s": f"{one.p99_s:.3f}",
+            "allowed s": None if one.allowed_s is None else f"{one.allowed_s:.3f}",
+            "hit": one.hit or None,
+            "most s": _seconds(one.hit_most_s) if one.hit else None,
+        }
+        for one in figures(run.evidence.waiting)
+    ]
+    if rows:
+        print_lines(["", "From enqueue to success, of jobs whose instance has room (those hit by a fault apart):"])
+        columns = [Column.of("when"), Column.of("lane")]
+        names = ("jobs", "p50 s", "p99 s", "allowed s", "hit", "most s")
+        print_table(rows, columns + [Column.of(name, right=True) for name in names])
 
 
 def _figures(run: Run) -> Iterator[str]:
