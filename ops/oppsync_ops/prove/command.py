@@ -67,7 +67,7 @@ NEEDS: Final = ("marker", "lead")
     default=0,
     show_default=True,
     type=click.IntRange(0, 1),
-    help="Of a failover: run with OPPSYNC_WAIT_REPLICAS, so that nothing is excused.",
+    help="Of a failover: run workers with OPPSYNC_WAIT_REPLICAS, so that no double is excused.",
 )
 @click.option("--kills", type=click.IntRange(0, 10_000), help="Processes that a flood kills.  [default: by its jobs]")
 @click.option("--against", type=click.Choice(["stock"]), help="Then the same through an ordinary Celery set-up.")

@@ -47,12 +47,14 @@ def plan_document(plan: Plan) -> dict[str, Any]:
 
 
 def report(run: Run) -> dict[str, Any]:
-    """Every job: what it was, where it ended, and what hit it, in order of time."""
+    """Every job: what it was, where it ended, and what hit it, in order of time; apart for those beside the plan."""
     whom = by_job(run.hits)
-    jobs = {}
+    planned = {job.job_id for job in run.plan.jobs}
+    jobs: dict[str, dict[str, Any]] = {}
+    beside: dict[str, dict[str, Any]] = {}
     for job_id, job in run.evidence.jobs.items():
         seen = run.evidence.seen.get(job_id)
-        jobs[job_id] = {
+        (jobs if job_id in planned else beside)[job_id] = {
             "record": job.record,
             "version": job.version,
             "by": job.by.value,
@@ -61,7 +63,7 @@ def report(run: Run) -> dict[str, Any]:
             "opportunity_id": seen.opportunity_id if seen else None,
             "hits": [{"fault": hit.fault, "at": _iso(hit.at), "says": hit.says} for hit in whom.get(job_id, ())],
         }
-    return {"name": run.name, "plan": plan_document(run.plan), "jobs": jobs}
+    return {"name": run.name, "plan": plan_document(run.plan), "jobs": jobs, "beside": beside}
 
 
 def _iso(at: float) -> str:

@@ -8,6 +8,6 @@ on Redis can have it back. What is proved is everything else.
    (SIGKILL), the replica promoted, and the proxy pointed at it.
 2. `audit` tells what replication lost from what the product lost.
 
-With `--wait-replicas` workers and producers run with `OPPSYNC_WAIT_REPLICAS`: nothing is acknowledged, and no create is
-sent, before a replica has it. Then there is no excuse left.
+With `--wait-replicas` the workers run with `OPPSYNC_WAIT_REPLICAS`: no request leaves before a replica has taken note
+of it. Then no create that was sent twice is excused.
 """

@@ -8,8 +8,8 @@
 | not ended | a job at no end; not an update whose create is forgotten |
 | buried | a dead letter: every job here is good |
 
-Excused without the barrier, and counted: jobs that were acknowledged when the replica had stopped listening and are
-forgotten, and creates that were begun in that time and sent again at once, when nobody alive knew of their answer.
+Excused, and counted: jobs that were acknowledged when the replica had stopped listening, and are forgotten. Without
+the barrier, also creates that were begun in that time and sent again at once, when nobody alive knew of their answer.
 """
 
 from collections.abc import Iterator, Mapping
@@ -111,7 +111,7 @@ class _Judge:
         evidence, job = self._evidence, self._evidence.jobs[job_id]
         state = self._state(job_id)
         if state is State.UNKNOWN:
-            if evidence.barrier or not self.at_risk(evidence.acknowledged[job_id]):
+            if not self.at_risk(evidence.acknowledged[job_id]):
                 yield "lost", f"{job_id}: nobody knows it, and the replica had it"
             else:
                 self.forgotten.append(job_id)

@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import redis
 
@@ -172,8 +171,6 @@ class Pair:
         link = self._stack.enter_context(_loose(self.primary.port))
         replica = self._server()
         with _client(replica) as client:
-            if password := urlsplit(self.primary.url).password:
-                client.config_set("masterauth", password)
             client.execute_command("REPLICAOF", "127.0.0.1", link.port)
             deadline = time.monotonic() + SYNC_PATIENCE_S
             while client.info("replication")["master_link_status"] != "up":

@@ -44,6 +44,10 @@ def read(file: Path) -> Iterator[Row]:
         while piece := stream.read(PIECE):
             data = left + piece
             whole = len(data) - len(data) % _ROW.size
-            for fields in _ROW.iter_unpack(data[:whole]):
-                yield Row(*fields)
+            yield from rows_of(data[:whole])
             left = data[whole:]
+
+
+def rows_of(data: bytes) -> Iterator[Row]:
+    """The rows of some bytes, all of them whole."""
+    return (Row(*fields) for fields in _ROW.iter_unpack(data))

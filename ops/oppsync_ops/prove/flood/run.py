@@ -216,7 +216,7 @@ class _Flood:
                     break
                 states = [one.state for one in client.outcomes([deal.job_id for deal in batch])]
                 ledger.judge(zip(batch, states, strict=True))
-                _note_newest(newest, zip(batch, states, strict=True))
+                note_newest(newest, zip(batch, states, strict=True))
                 done += len(batch)
                 self.told("audited", done, result.handed)
         ledger.judge_records(enumerate(newest))
@@ -298,7 +298,8 @@ class _Flood:
             self.result.peaks_mib[name] = max(weight, self.result.peaks_mib.get(name, 0.0))
 
 
-def _note_newest(newest: "array[int]", judged: Iterable[tuple[Deal, State]]) -> None:
+def note_newest(newest: "array[int]", judged: Iterable[tuple[Deal, State]]) -> None:
+    """Of each record, the newest version among the jobs that succeeded."""
     for deal, state in judged:
         while len(newest) <= deal.record:
             newest.append(0)

@@ -35,9 +35,13 @@ def left_s(done: int, total: int, seconds: float) -> float | None:
 class _Lines:
     def __init__(self) -> None:
         self._began = self._last = time.monotonic()
+        self._done = 0
 
     def __call__(self, says: str, done: int, total: int) -> None:
         now = time.monotonic()
+        if done < self._done:
+            self._began = now  # another part has begun, with a pace of its own
+        self._done = done
         if now - self._last >= LINE_EVERY_S:
             self._last = now
             left = left_s(done, total, now - self._began)
