@@ -29,7 +29,7 @@ LANES: Final = ("interactive", "bulk")
 class Trouble(StrEnum):
     """What ails a neighbour; the value is what people read."""
 
-    BACKLOG = "a huge backlog, on a small budget"
+    BACKLOG = "a huge backlog on a small budget"
     HELD = "on hold, then released with a backlog"
     HANGING = "no answer to any request"
     ONE_REFUSED = "one column refused (403), the oldest job wants it"

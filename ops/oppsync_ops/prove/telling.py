@@ -10,6 +10,20 @@ from oppsync_ops.prove.run import Run
 from oppsync_ops.prove.settings import telling
 from oppsync_ops.prove.waits import figures
 
+LABELS: Final = {
+    "customers told twice": "customers notified twice",
+    "throttled": "throttled by the CRM, without an injected fault",
+    "unresolved doubt": "creates left in doubt",
+    "stuck": "jobs that stopped moving",
+    "waited for a neighbour": "waited for another instance",
+    "buried without need": "good jobs that became dead letters",
+    "not buried": "bad jobs that did not become dead letters",
+    "never handed over": "jobs that could not be enqueued",
+    "poison": "malformed messages that were not dead-lettered",
+    "in no place": "orphaned jobs that the sweep repaired",
+    "worker exits": "unexpected worker exits",
+}
+"""Plain words for checks, whose names are those of `--json`."""
 SHOWN: Final = 10
 """Breaches of each kind that are spelt out."""
 
@@ -26,7 +40,7 @@ def show(runs: Sequence[Run], repeat: str) -> None:
     print_lines([""])
     _recoveries(runs)
     _waits(ours)
-    print_lines(["", *_figures(ours), "", "What this rests on:"])
+    print_lines(["", *_figures(ours), "", "Settings of this run:"])
     print_facts(telling(ours.plan))
     print_lines(["", *_remarks(ours), f"To repeat: {repeat}"])
 
@@ -56,20 +70,20 @@ def _heading(plan: Plan) -> Iterator[str]:
     yield f"Seed {plan.options.seed}, plan {plan.digest}, {plan.form.name} form, {plan.options.workers} workers."
     yield (
         f"{len(plan.jobs)} jobs over {plan.load_s:g} s: {creates} creates ({foreign} of them from another Celery"
-        f" application), {len(plan.jobs) - creates} updates; {len(plan.poison)} queue elements that are no jobs."
+        f" application), {len(plan.jobs) - creates} updates; {len(plan.poison)} malformed or hostile messages."
     )
 
 
 def _breaches(runs: Sequence[Run]) -> Iterator[Row]:
     for name in runs[0].audit.breaches:
-        yield {"breach": name, **{run.name: len(run.audit.breaches[name]) for run in runs}}
+        yield {"breach": LABELS.get(name, name), **{run.name: len(run.audit.breaches[name]) for run in runs}}
 
 
 def _details(run: Run) -> Iterator[str]:
     hits = by_job(run.hits)
     for name, breaches in run.audit.breaches.items():
         if breaches:
-            yield from ("", f"{run.name}: {name}")
+            yield from ("", f"{run.name}: {LABELS.get(name, name)}")
         for breach in breaches[:SHOWN]:
             yield f"  {breach.subject}: {breach.says}"
             if breach.subject in hits:
@@ -142,10 +156,11 @@ def _waits(run: Run) -> None:
         for one in figures(run.evidence.waiting)
     ]
     if rows:
-        print_lines(["", "From enqueue to success, of jobs whose instance has room (those hit by a fault apart):"])
+        print_lines(["", "Seconds from enqueue to success, for instances with room in their budget:"])
         columns = [Column.of("when"), Column.of("lane")]
-        names = ("jobs", "p50 s", "p99 s", "allowed s", "hit", "most s")
-        print_table(rows, columns + [Column.of(name, right=True) for name in names])
+        columns += [Column.of(name, right=True) for name in ("jobs", "p50 s", "p99 s", "allowed s")]
+        columns += [Column.of("hit", "hit by a fault", right=True), Column.of("most s", "slowest of them", right=True)]
+        print_table(rows, columns)
 
 
 def _figures(run: Run) -> Iterator[str]:
@@ -181,7 +196,7 @@ def _remarks(run: Run) -> Iterator[str]:
             " left to a person, and never sent again blindly. They are no breach in this run."
         )
     yield "Budgets are counted at the CRM, in every window wherever it begins, without any tolerance."
-    yield "Needed for the zeros: Redis with AOF always, a marker field in the CRM, a lead id in every create."
+    yield "These results need the settings above: AOF always, a marker field in the CRM, a lead id in every create."
 
 
 def _seconds(value: float | None) -> str:

@@ -33,9 +33,9 @@ ON_ITS_WAY_S: Final = 2.0
 class Phase(StrEnum):
     """When a job was handed over; the value is what people read."""
 
-    CALM = "calm: nothing else is there"
-    BESIDE = "beside neighbours"
-    FIRE = "beside neighbours, under fire"
+    CALM = "idle system"
+    BESIDE = "neighbours in trouble"
+    FIRE = "neighbours and faults"
 
 
 @dataclass(frozen=True, slots=True)

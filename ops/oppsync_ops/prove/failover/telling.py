@@ -43,11 +43,11 @@ def show(run: FailoverRun, repeat: str) -> None:
         {"what": "primaries killed (SIGKILL), replicas promoted", "count": len(run.evidence.failovers)},
         {"what": "jobs acknowledged while the replica lagged", "count": len(run.audit.at_risk)},
         {"what": "of them forgotten by asynchronous replication", "count": len(run.audit.forgotten)},
-        {"what": "creates sent again since their beginning was forgotten", "count": len(run.audit.sent_again)},
+        {"what": "creates sent again because their first send was forgotten", "count": len(run.audit.sent_again)},
         *({"what": f"breach: {name}", "count": len(found)} for name, found in run.audit.breaches.items()),
     ]
     print_table(rows, [Column.of("what", "failover"), Column.of("count", "", right=True)])
     lines = [f"  {name}: {says}" for name, found in run.audit.breaches.items() for says in found[:SHOWN]]
-    print_lines(["", *lines, "What this rests on:"])
+    print_lines(["", *lines, "Settings of this run:"])
     print_facts(settings(run.options))
     print_lines(["", f"To repeat: {repeat}"])

@@ -51,10 +51,10 @@ def show(result: FloodResult, repeat: str) -> None:
         {"what": "jobs", "count": f"{result.handed:,}"},
         {"what": "workers killed (SIGKILL)", "count": result.worker_kills},
         {"what": "Redis killed (SIGKILL) and started again", "count": result.redis_kills},
-        {"what": "jobs in the hands of killed workers", "count": f"{result.in_hand:,}"},
+        {"what": "jobs that killed workers had claimed", "count": f"{result.in_hand:,}"},
         *({"what": kind, "count": result.found.counts[kind]} for kind in KINDS),
-        {"what": "jobs found in no place by the sweep", "count": sum(result.strays.values())},
-        {"what": "workers that ended without being killed", "count": len(result.exits)},
+        {"what": "orphaned jobs that the sweep repaired", "count": sum(result.strays.values())},
+        {"what": "unexpected worker exits", "count": len(result.exits)},
         {"what": "requests at the CRM", "count": f"{result.requests:,}"},
         {"what": "of them look-ups for creates without an answer", "count": f"{result.look_ups:,}"},
         {"what": "seconds", "count": f"{result.seconds:.0f}"},
@@ -66,6 +66,6 @@ def show(result: FloodResult, repeat: str) -> None:
     lines += [f"  {says}" for says in result.exits]
     if result.gave_up:
         lines.insert(0, "Given up: nothing had ended for too long. What was not handed over is not judged.")
-    print_lines(["", *lines, "What this rests on:"] if lines else ["", "What this rests on:"])
+    print_lines(["", *lines, "Settings of this run:"] if lines else ["", "Settings of this run:"])
     print_facts(settings(result.options))
     print_lines(["", f"To repeat: {repeat}"])
