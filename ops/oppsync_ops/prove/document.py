@@ -41,6 +41,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "form": plan.form.name,
         "planned_jobs": len(plan.jobs),
         "budgets": {name: asdict(one) for name, one in plan.budgets.items()},
+        "neighbours": [{**asdict(one), "trouble": one.trouble.value} for one in plan.neighbours],
         "settings": telling(plan),
         "faults": [{**asdict(one), "fault": one.fault.value} for one in plan.faults],
     }

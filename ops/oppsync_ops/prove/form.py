@@ -78,7 +78,7 @@ SHORT: Final = Form(
     visibility_s=30,
     calm_s=6.0,
     beside_s=14.0,
-    quiet_per_s=10.0,
+    quiet_per_s=16.0,
     killer=False,
 )
 

@@ -58,6 +58,7 @@ def show_plan(plan: Plan) -> None:
         for one in plan.faults
     ]
     rows += [{"fault": f"the CRM: {rule.name}", "chance": rule.given.get("p")} for rule in plan.rules]
+    rows += [{"fault": f"{one.instance}, {one.jobs} jobs: {one.trouble}"} for one in plan.neighbours]
     columns = [Column.of("at s", right=True), Column.of("fault")]
     print_table(rows, columns + [Column.of(name, right=True) for name in ("worker", "for s", "chance")])
     print_lines(["", "Settings:"])
@@ -72,6 +73,9 @@ def _heading(plan: Plan) -> Iterator[str]:
         f"{len(plan.jobs)} jobs over {plan.load_s:g} s: {creates} creates ({foreign} of them from another Celery"
         f" application), {len(plan.jobs) - creates} updates; {len(plan.poison)} malformed or hostile messages."
     )
+    if plan.neighbours:
+        beside = sum(one.jobs for one in plan.neighbours)
+        yield f"Beside them {len(plan.neighbours)} instances in trouble, with {beside} jobs."
 
 
 def _breaches(runs: Sequence[Run]) -> Iterator[Row]:

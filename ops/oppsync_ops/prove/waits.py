@@ -2,8 +2,8 @@
 
 A wait is the time from enqueue to success. In the calm of the same run nothing else is there, so its 99th percentile is
 what an idle system takes on this very machine. Beside neighbours, and under fire, the 99th percentile may be at most
-`TIMES` that, and what a busy machine costs everybody: that is measured as well, by asking Redis and the CRM something
-trivial all the time, past the product (`Beat`).
+`TIMES` that, and what a busy machine costs everybody: that is measured as well, by asking the CRM something trivial all
+the time, past Redis and the product (`Beat`).
 
 A job during which a process was killed or a link was cut may have been in the hands of that worker. Such jobs are
 judged apart: each may wait for as long as its faults lasted, and for what the product waits after such a fault.
@@ -165,14 +165,15 @@ def _allowed(waiting: Waiting, phase: Phase, lane: str) -> float | None:
     ]
     if not calm:
         return None
-    machine_s = max(0.0, _beat(waiting.beats, phase) - _beat(waiting.beats, Phase.CALM))
+    calm_s = percentile([one.seconds for one in waiting.beats if one.phase is Phase.CALM] or [0.0], 50)
+    machine_s = max(0.0, _beat(waiting.beats, phase) - calm_s)
     return TIMES * percentile(calm, 99) + GRACE_S + HOPS * machine_s
 
 
 def _beat(beats: Iterable[Beat], phase: Phase) -> float:
-    """Its median: one outage of Redis must not excuse everything else."""
+    """Its slowest but one in a hundred. Under fire its median: an outage of the CRM must not excuse everything else."""
     found = [one.seconds for one in beats if one.phase is phase]
-    return percentile(found, 50) if found else 0.0
+    return percentile(found, 50 if phase is Phase.FIRE else 99) if found else 0.0
 
 
 def _struck(wait: Wait, waiting: Waiting) -> bool:
