@@ -108,6 +108,15 @@ def test_a_create_whose_beginning_was_forgotten_is_no_breach_when_nobody_knew_of
     assert judged.sent_again == (CREATE.job_id,)
 
 
+@pytest.mark.parametrize(("written", "breaches"), [(BEFORE, 1), (LAGGING, 0), (AFTER, 1)])
+def test_a_record_that_was_written_while_the_replica_lagged_may_be_written_again(written: float, breaches: int) -> None:
+    """Its update is forgotten to be done, and comes once more after a newer one."""
+    old = replace(RECORD, versions={TITLE: 0, VALUE: 1, FIELD: 0})
+    update = Request(written, "alder", "PUT", "/crmopportunity/100", 200, job_id=FIRST.job_id)
+
+    assert audit(kept(records=(old, UNTOUCHED), requests=(post(BEFORE), update))).total == breaches
+
+
 def test_an_update_behind_a_forgotten_create_is_its_consequence() -> None:
     """Nobody can carry it out."""
     behind = replace(FIRST, number=5)

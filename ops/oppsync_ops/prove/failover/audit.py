@@ -4,7 +4,7 @@
 |---|---|
 | lost | a job that nobody knows, whose enqueue the replica had; a success of which the CRM shows nothing |
 | doubled | a create sent again although the promoted replica knew of its first request, or its worker the answer |
-| wrong final value | a record that does not show its newest update, of those whose jobs are all known |
+| wrong final value | a record that does not show its newest update; not one that was written while the replica lagged |
 | not ended | a job at no end; not an update whose create is forgotten |
 | buried | a dead letter: every job here is good |
 
@@ -150,9 +150,11 @@ class _Judge:
             job = self._evidence.jobs[job_id]
             by_record.setdefault(job.record, []).append(job)
         made = {record.made_by: record for record in self._evidence.records}
+        # That an update was carried out then may be forgotten, and it is sent once more, after a newer one.
+        written_blind = {job.record for one in self._evidence.requests if (job := self._blind_write(one))}
         for name, jobs in by_record.items():
             record = made.get(jobs[0].first_id)
-            if record is None or len(self._ids.get(jobs[0].first_id, ())) != 1:
+            if name in written_blind or record is None or len(self._ids.get(jobs[0].first_id, ())) != 1:
                 continue
             if any(self._state(job.job_id) not in DONE for job in jobs):
                 continue
@@ -160,6 +162,11 @@ class _Judge:
                 newest = max((job.version for job in jobs if part in job.changes), default=0)
                 if shown != newest:
                     yield f"{name}: its {part} shows version {shown} instead of {newest}"
+
+    def _blind_write(self, request: Request) -> PlannedJob | None:
+        """The job that a request was for, when the replica did not hear of what became of it."""
+        blind = any(one.replicated_at <= request.at <= one.promoted_at for one in self._evidence.failovers)
+        return self._evidence.jobs.get(request.job_id or "") if blind else None
 
     def _state(self, job_id: str) -> State:
         seen = self._evidence.seen.get(job_id)
