@@ -151,7 +151,7 @@ class _Judge:
             by_record.setdefault(job.record, []).append(job)
         made = {record.made_by: record for record in self._evidence.records}
         # That an update was carried out then may be forgotten, and it is sent once more, after a newer one.
-        written_blind = {job.record for one in self._evidence.requests if (job := self._blind_write(one))}
+        written_blind = {found.record for one in self._evidence.requests if (found := self._blind_write(one))}
         for name, jobs in by_record.items():
             record = made.get(jobs[0].first_id)
             if name in written_blind or record is None or len(self._ids.get(jobs[0].first_id, ())) != 1:
