@@ -7,7 +7,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -101,15 +101,17 @@ def prove(
     them. Then the CRM's own records are held against what was handed over. Exit code 1 says that a promise was broken.
     """
     seed = secrets.randbelow(SEEDS) if seed is None else seed
-    plain = (minutes != MINUTES, without, alone, against, report_file, only_plan)
+    plain = (minutes != MINUTES, without, alone, against, report_file)
     if (kills is not None and not is_flood) or (wait_replicas and not is_failover):
         raise click.UsageError("--kills goes with --flood, and --wait-replicas with --failover")
     if (is_flood and is_failover) or ((is_flood or is_failover) and any(plain)):
-        raise click.UsageError("--flood and --failover are proofs of their own: with --jobs, --workers, --seed alone")
+        raise click.UsageError("--flood and --failover take no --minutes, --without, --alone, --against or --report")
     if is_flood:
-        return _flood(seed, jobs or FLOOD_JOBS, workers or 2, kills, keep=keep, as_json=as_json)
+        how = _How(only_plan, keep, as_json)
+        return _flood(seed, jobs or FLOOD_JOBS, workers or 2, kills, how)
     if is_failover:
-        return _failover(seed, jobs or FAILOVER_JOBS, workers or 2, wait_replicas, keep=keep, as_json=as_json)
+        how = _How(only_plan, keep, as_json)
+        return _failover(seed, jobs or FAILOVER_JOBS, workers or 2, wait_replicas, how)
     options = Options(
         seed=seed,
         jobs=jobs or JOBS,
@@ -142,42 +144,58 @@ def prove(
     return BAD_NEWS if runs[0].audit.total else DONE
 
 
-def _flood(seed: int, jobs: int, workers: int, kills: int | None, *, keep: bool, as_json: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class _How:
+    only_plan: bool
+    keep: bool
+    as_json: bool
+
+
+def _flood(seed: int, jobs: int, workers: int, kills: int | None, how: "_How") -> int:
     from oppsync_ops.prove.flood import telling  # noqa: PLC0415 - slow to import, and --help does without
-    from oppsync_ops.prove.flood.run import FloodOptions, flood  # noqa: PLC0415
+    from oppsync_ops.prove.flood.result import FloodOptions  # noqa: PLC0415
+    from oppsync_ops.prove.flood.run import flood  # noqa: PLC0415
     from oppsync_ops.prove.flood.screen import screen  # noqa: PLC0415
 
     options = FloodOptions(seed, jobs, workers, kills)
     words = ["oppsync prove --flood", "--seed", seed, "--jobs", jobs, "--workers", workers]
     repeat = " ".join(map(str, [*words, *([] if kills is None else ["--kills", kills])]))
+    if how.only_plan:
+        plan = {**asdict(options), "settings": telling.settings(options)}
+        print_json(plan) if how.as_json else telling.show_plan(options)
+        return DONE
     note(f"seed {seed}, {options.planned_kills} kills; to repeat: {repeat}")
-    with _folder(keep=keep) as kept:
+    with _folder(keep=how.keep) as kept:
         try:
             with stoppable(), screen() as told:
                 found = flood(options, kept.folder, told)
         except ProcessEnded as error:
             raise click.ClickException(str(error)) from None
-        kept.keep = keep or bool(found.breaches)
-    print_json({"repeat": repeat, **telling.as_document(found)}) if as_json else telling.show(found, repeat)
+        kept.keep = how.keep or bool(found.breaches)
+    print_json({"repeat": repeat, **telling.as_document(found)}) if how.as_json else telling.show(found, repeat)
     return BAD_NEWS if found.breaches else DONE
 
 
-def _failover(seed: int, jobs: int, workers: int, wait_replicas: int, *, keep: bool, as_json: bool) -> int:
+def _failover(seed: int, jobs: int, workers: int, wait_replicas: int, how: "_How") -> int:
     from oppsync_ops.prove.failover import telling  # noqa: PLC0415 - slow to import, and --help does without
     from oppsync_ops.prove.failover.run import FailoverOptions, failover  # noqa: PLC0415
 
     words = ["oppsync prove --failover", "--seed", seed, "--jobs", jobs, "--workers", workers]
     repeat = " ".join(map(str, [*words, *(["--wait-replicas", wait_replicas] if wait_replicas else [])]))
-    note(f"seed {seed}; to repeat: {repeat}")
     options = FailoverOptions(seed, jobs, workers, wait_replicas=wait_replicas)
-    with _folder(keep=keep) as kept:
+    if how.only_plan:
+        plan = {**asdict(options), "settings": telling.settings(options)}
+        print_json(plan) if how.as_json else telling.show_plan(options)
+        return DONE
+    note(f"seed {seed}; to repeat: {repeat}")
+    with _folder(keep=how.keep) as kept:
         try:
             with stoppable(), contextlib.ExitStack() as stack:
                 found = failover(options, kept.folder, _Screen(stack))
         except ProcessEnded as error:
             raise click.ClickException(str(error)) from None
-        kept.keep = keep or bool(found.audit.total)
-    print_json({"repeat": repeat, **telling.as_document(found)}) if as_json else telling.show(found, repeat)
+        kept.keep = how.keep or bool(found.audit.total)
+    print_json({"repeat": repeat, **telling.as_document(found)}) if how.as_json else telling.show(found, repeat)
     return BAD_NEWS if found.audit.total else DONE
 
 

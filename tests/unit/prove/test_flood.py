@@ -12,7 +12,8 @@ from oppsync_ops.prove.flood.audit import KINDS, Found, Ledger
 from oppsync_ops.prove.flood.crm import COLUMN_ID, Connection, Records
 from oppsync_ops.prove.flood.deals import LATER, Deal, deal_of, deals
 from oppsync_ops.prove.flood.journal import APPLIED, CREATED, LOOKED, NOBODY, REFUSED, Row, Writer, read, rows_of
-from oppsync_ops.prove.flood.run import FloodOptions, note_newest, pieces
+from oppsync_ops.prove.flood.result import FloodOptions
+from oppsync_ops.prove.flood.run import note_newest, pieces
 from oppsync_ops.prove.flood.screen import left_s
 from oppsync_worker.contract.states import State
 

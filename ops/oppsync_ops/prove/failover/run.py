@@ -1,10 +1,9 @@
 """The failovers of one run."""
 
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -12,26 +11,24 @@ from typing import Final
 import redis
 
 from oppsync import JobClient
-from oppsync_ops import redis_server
 from oppsync_ops.processes import ProcessEnded, Processes, clean_environ
 from oppsync_ops.prove.collecting import record_of, whole_journal
 from oppsync_ops.prove.contender import Command
 from oppsync_ops.prove.evidence import Seen
 from oppsync_ops.prove.failover.audit import Failover, FailoverAudit, FailoverEvidence, audit
+from oppsync_ops.prove.failover.pair import Pair, paired
+from oppsync_ops.prove.failover.producer import Producer
 from oppsync_ops.prove.fleet import STOP_MARGIN_S, Fleet
 from oppsync_ops.prove.form import SHORT
 from oppsync_ops.prove.load import INSTANCES, draw_jobs
-from oppsync_ops.prove.ours import FLAGS, built
+from oppsync_ops.prove.ours import FLAGS
 from oppsync_ops.prove.plan import HANDS, Allowance, Options, Plan
 from oppsync_ops.prove.planned import By, Fate, PlannedJob
 from oppsync_ops.prove.run import Teller
 from oppsync_ops.prove.settings import instances_file
 from oppsync_ops.prove.stage import declarations
-from oppsync_ops.proxy import Proxy, proxied
-from oppsync_ops.redis_server import RedisServer
 from oppsync_ops.witness import Witness
 from oppsync_worker.contract.states import State
-from oppsync_worker.ledger.connect import LedgerUnavailable
 from oppsync_worker.ledger.presence import alive
 
 LATENCY_MS: Final = (300, 1_200)
@@ -44,11 +41,10 @@ DOWN_S: Final = 0.7
 BETWEEN_S: Final = 12.0
 """From one failover to the next."""
 SAMPLE_EVERY_S: Final = 0.02
-AGAIN_S: Final = 0.3
 PATIENCE_S: Final = 90.0
 QUIET_S: Final = 25.0
 BATCH: Final = 500
-SYNC_PATIENCE_S: Final = 30.0
+START_PATIENCE_S: Final = 60.0
 BUDGET: Final = 6_000
 
 
@@ -88,7 +84,7 @@ def failover(options: FailoverOptions, folder: Path, teller: Teller) -> Failover
     began = time.monotonic()
     with ExitStack() as stack:
         teller.step("a primary, a replica, the simulated CRM")
-        pair = stack.enter_context(_paired(folder))
+        pair = stack.enter_context(paired(folder))
         processes = stack.enter_context(Processes(folder))
         plan = _plan(options)
         crm = _crm(processes, plan)
@@ -96,7 +92,7 @@ def failover(options: FailoverOptions, folder: Path, teller: Teller) -> Failover
         fleet = Fleet(processes, command, workers=options.workers, patience_s=SHORT.call_s + STOP_MARGIN_S)
         stack.enter_context(fleet.running())
         _wait_for_workers(pair, fleet, options.workers)
-        producer = _Producer(pair.url, _jobs(options, plan), options.load_s)
+        producer = Producer(pair.url, _jobs(options, plan), options.load_s)
         teller.step(f"{len(producer.jobs)} jobs over {options.load_s:g} s, {options.failovers} failovers")
         try:
             producer.start()
@@ -120,87 +116,7 @@ def failover(options: FailoverOptions, folder: Path, teller: Teller) -> Failover
     return FailoverRun(options, evidence, audit(evidence), producer.repeated, time.monotonic() - began)
 
 
-class Pair:
-    """A primary, its replica behind a link of its own, and the proxy through which everybody reaches the primary."""
-
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self._folder = folder
-        self._stack = stack
-        self._servers = 0
-        self.primary = self._server()
-        self.front = stack.enter_context(proxied(self.primary.port))
-        self.replica, self.link = self._attached()
-
-    @property
-    def url(self) -> str:
-        """The primary's address, whichever server that is."""
-        return self.primary.url.replace(f":{self.primary.port}", f":{self.front.port}")
-
-    def client(self) -> redis.Redis:
-        """Of the primary, past the proxy."""
-        return _client(self.primary)
-
-    def lag(self) -> None:
-        """The replica hears nothing more of the primary, and does not know it."""
-        self.link.freeze()
-
-    def kill(self) -> None:
-        """SIGKILL for the primary."""
-        self.primary.kill()
-
-    def promote(self) -> int:
-        """The replica becomes the primary, and everybody is sent there. Answers up to which offset it had heard."""
-        with _client(self.replica) as client:
-            offset = int(client.info("replication")["slave_repl_offset"])
-            client.execute_command("REPLICAOF", "NO", "ONE")
-        self.primary = self.replica
-        self.front.retarget(self.primary.port)
-        return offset
-
-    def renew(self) -> None:
-        """Another replica, for the next time."""
-        self.replica, self.link = self._attached()
-
-    def _server(self) -> RedisServer:
-        self._servers += 1
-        server = redis_server.start(self._folder / f"redis-{self._servers}")
-        self._stack.callback(server.stop)
-        return server
-
-    def _attached(self) -> tuple[RedisServer, Proxy]:
-        link = self._stack.enter_context(_loose(self.primary.port))
-        replica = self._server()
-        with _client(replica) as client:
-            client.execute_command("REPLICAOF", "127.0.0.1", link.port)
-            deadline = time.monotonic() + SYNC_PATIENCE_S
-            while client.info("replication")["master_link_status"] != "up":
-                if time.monotonic() > deadline:
-                    raise ProcessEnded("the replica does not get in step with its primary")
-                time.sleep(SAMPLE_EVERY_S)
-        return replica, link
-
-
-@contextmanager
-def _paired(folder: Path) -> Iterator[Pair]:
-    with ExitStack() as stack:
-        yield Pair(folder, stack)
-
-
-@contextmanager
-def _loose(port: int) -> Iterator[Proxy]:
-    with proxied(port) as link:
-        try:
-            yield link
-        finally:
-            with suppress(TimeoutError):
-                link.flow()
-
-
-def _client(server: RedisServer) -> redis.Redis:
-    return redis.Redis.from_url(server.url, socket_timeout=5, socket_connect_timeout=5, decode_responses=True)
-
-
-def _one_failover(pair: Pair, options: FailoverOptions, number: int, producer: "_Producer") -> Failover:
+def _one_failover(pair: Pair, options: FailoverOptions, number: int, producer: Producer) -> Failover:
     """In the middle of its stretch of the load."""
     producer.wait_until((number + 0.5) * BETWEEN_S)
     samples: list[tuple[float, int]] = []
@@ -221,69 +137,6 @@ def _one_failover(pair: Pair, options: FailoverOptions, number: int, producer: "
     if number + 1 < options.failovers or options.wait_replicas:
         pair.renew()
     return Failover(replicated_at, killed_at, promoted_at)
-
-
-class _Producer:
-    """One application that hands everything over, and notes what was acknowledged."""
-
-    def __init__(self, url: str, jobs: tuple[PlannedJob, ...], load_s: float) -> None:
-        self._url = url
-        self._load_s = load_s
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="producer")
-        self._failure: BaseException | None = None
-        self._began = 0.0
-        self.jobs = jobs
-        self.by_id = {job.job_id: job for job in jobs}
-        self.acknowledged: dict[str, float] = {}
-        self.repeated = 0
-
-    def start(self) -> None:
-        """Begin."""
-        self._began = time.monotonic()
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Hand over nothing more.
-
-        Raises:
-            Exception: it failed, and nothing may be concluded.
-        """
-        self._over.set()
-        if self._thread.is_alive():
-            self._thread.join()
-        if self._failure:
-            raise self._failure
-
-    @property
-    def done(self) -> bool:
-        """Whether everything is handed over, or nothing more will be."""
-        return not self._thread.is_alive()
-
-    def wait_until(self, at_s: float) -> None:
-        """Wait until so many seconds after the start."""
-        time.sleep(max(0.0, self._began + at_s - time.monotonic()))
-
-    def _work(self) -> None:
-        try:
-            with JobClient(self._url) as client:
-                for job in self.jobs:
-                    if self._over.wait(max(0.0, self._began + job.at * self._load_s - time.monotonic())):
-                        return
-                    self._hand_over(client, job)
-        except BaseException as error:  # noqa: BLE001 - told to whoever waits
-            self._failure = error
-
-    def _hand_over(self, client: JobClient, job: PlannedJob) -> None:
-        while not self._over.is_set():
-            try:
-                client.enqueue(built(job, None))
-            except LedgerUnavailable:
-                self.repeated += 1
-                self._over.wait(AGAIN_S)
-            else:
-                self.acknowledged[job.job_id] = time.time()
-                return
 
 
 def _jobs(options: FailoverOptions, plan: Plan) -> tuple[PlannedJob, ...]:
@@ -336,7 +189,7 @@ def _command(
 
 
 def _wait_for_workers(pair: Pair, fleet: Fleet, workers: int) -> None:
-    deadline = time.monotonic() + SYNC_PATIENCE_S + 30
+    deadline = time.monotonic() + START_PATIENCE_S
     while time.monotonic() < deadline:
         with redis.Redis.from_url(pair.primary.url) as client:
             if len(alive(client)) >= workers:
@@ -347,7 +200,7 @@ def _wait_for_workers(pair: Pair, fleet: Fleet, workers: int) -> None:
     raise ProcessEnded("the workers did not come up")
 
 
-def _settled(pair: Pair, producer: _Producer, teller: Teller) -> dict[str, Seen]:
+def _settled(pair: Pair, producer: Producer, teller: Teller) -> dict[str, Seen]:
     """What is known of every job, when nothing moves any more."""
     began = moved = time.monotonic()
     last: object = None
@@ -369,7 +222,7 @@ def _settled(pair: Pair, producer: _Producer, teller: Teller) -> dict[str, Seen]
     return _seen(pair, list(producer.acknowledged))
 
 
-def _over(producer: _Producer, seen: dict[str, Seen], job_id: str) -> bool:
+def _over(producer: Producer, seen: dict[str, Seen], job_id: str) -> bool:
     """At its end, forgotten, or behind a create that is forgotten."""
     first = seen.get(producer.by_id[job_id].first_id)
     forgotten = first is None or first.state is State.UNKNOWN

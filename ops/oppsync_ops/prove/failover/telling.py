@@ -36,6 +36,12 @@ def settings(options: FailoverOptions) -> dict[str, str]:
     }
 
 
+def show_plan(options: FailoverOptions) -> None:
+    """What would be done, before anything is started."""
+    print_lines([f"About {options.jobs} jobs, {options.failovers} failovers in {options.load_s:g} s.", ""])
+    print_facts(settings(options))
+
+
 def show(run: FailoverRun, repeat: str) -> None:
     """One table, and what there is to say about it."""
     rows: list[Row] = [

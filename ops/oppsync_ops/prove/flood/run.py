@@ -1,15 +1,11 @@
 """One flood: the hand-over, the kills, the end, the audit."""
 
-import json
 import os
 import random
-import sys
 import time
-import urllib.request
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -18,13 +14,13 @@ import redis
 
 from oppsync import CreateOpportunity, JobClient, UpdateOpportunity
 from oppsync_ops.overview.standing import read_standing
-from oppsync_ops.processes import Child, ProcessEnded, Processes, clean_environ
-from oppsync_ops.prove.contender import Command
+from oppsync_ops.processes import ProcessEnded, Processes
 from oppsync_ops.prove.fleet import STOP_MARGIN_S, Fleet
 from oppsync_ops.prove.flood import journal
-from oppsync_ops.prove.flood.audit import DONE, Found, Ledger
-from oppsync_ops.prove.flood.crm import MARKER_FIELD
-from oppsync_ops.prove.flood.deals import INSTANCES, Deal, deals
+from oppsync_ops.prove.flood.audit import DONE, Ledger
+from oppsync_ops.prove.flood.deals import Deal, deals
+from oppsync_ops.prove.flood.result import FloodOptions, FloodResult
+from oppsync_ops.prove.flood.setting_up import CrmProcess, worker_command
 from oppsync_ops.prove.ledger_claims import claims_in
 from oppsync_ops.prove.memory import resident_bytes
 from oppsync_ops.prove.stage import Redis
@@ -32,85 +28,15 @@ from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.states import State
 from oppsync_worker.ledger.connect import LedgerUnavailable
 
-QUIET: Final = ("--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat")
-CONCURRENCY: Final = 100
 BATCH: Final = 500
-LATENCY_MS: Final = 30.0
-"""Without any, hardly a request would be on its way when its worker is killed."""
 DEEP: Final = 20_000
 """Jobs that are waiting at a time: enough that no worker is ever idle, and no more, so that memory stays flat."""
-LONG_FROM_JOBS: Final = 100_000
-"""From here on with the product's own lease."""
-JOBS_PER_KILL: Final = 8_000
-LEAST_KILLS: Final = 6
 REDIS_EVERY: Final = 10
 """One kill in so many is of Redis; at least one."""
 LOOK_EVERY_S: Final = 0.5
-STALL_S: Final = 150.0
-"""Nothing has ended for so long, and nobody was killed: nothing will."""
 START_PATIENCE_S: Final = 60.0
 LOADING_PATIENCE_S: Final = 300.0
-PROBES_S: Final = (1.0, 3.0, 6.0, 10.0, 14.0)
 MIB: Final = 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class FloodOptions:
-    """What a person chooses."""
-
-    seed: int
-    jobs: int
-    workers: int
-    kills: int | None = None
-    """None: one for so many jobs."""
-
-    @property
-    def planned_kills(self) -> int:
-        """How many processes are killed."""
-        return max(LEAST_KILLS, self.jobs // JOBS_PER_KILL) if self.kills is None else self.kills
-
-    @property
-    def lease_s(self) -> float:
-        """How long a silent worker keeps its jobs."""
-        return 25.0 if self.jobs >= LONG_FROM_JOBS else 3.0
-
-    @property
-    def patience_s(self) -> float:
-        """How long nothing may end before the run is given up."""
-        return STALL_S + 2 * self.lease_s
-
-
-@dataclass
-class FloodResult:
-    """What came of it."""
-
-    options: FloodOptions
-    handed: int = 0
-    worker_kills: int = 0
-    redis_kills: int = 0
-    in_hand: int = 0
-    """Jobs that were in the hands of workers when those were killed."""
-    hand_over_s: float = 0.0
-    seconds: float = 0.0
-    """From the first hand-over until the last job had ended, or everybody gave up."""
-    requests: int = 0
-    look_ups: int = 0
-    repeated: int = 0
-    gave_up: bool = False
-    exits: tuple[str, ...] = ()
-    found: Found = field(default_factory=Found)
-    strays: dict[str, int] = field(default_factory=dict)
-    peaks_mib: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def rate(self) -> float:
-        """Jobs a second, kills and all."""
-        return self.handed / self.seconds if self.seconds else 0.0
-
-    @property
-    def breaches(self) -> int:
-        """Of all kinds."""
-        return self.found.total + len(self.exits) + sum(self.strays.values())
 
 
 Told = Callable[[str, int, int], None]
@@ -127,10 +53,10 @@ def flood(options: FloodOptions, folder: Path, told: Told) -> FloodResult:
         server = Redis(folder / "redis", patience_s=LOADING_PATIENCE_S)
         stack.callback(server.stop)
         processes = stack.enter_context(Processes(folder))
-        crm = _Crm(processes, folder)
+        crm = CrmProcess(processes, folder)
         fleet = Fleet(
             processes,
-            _command(options, folder, server, crm),
+            worker_command(options, folder, server, crm),
             workers=options.workers,
             patience_s=10.0 + STOP_MARGIN_S,
         )
@@ -141,28 +67,8 @@ def flood(options: FloodOptions, folder: Path, told: Told) -> FloodResult:
         return run.judged()
 
 
-class _Crm:
-    """The CRM's process, and its journal."""
-
-    def __init__(self, processes: Processes, folder: Path) -> None:
-        self.journal = folder / "journal.bin"
-        arguments = [sys.executable, "-m", "oppsync_ops.prove.flood.crm", str(self.journal), f"{LATENCY_MS:g}"]
-        self.child: Child = processes.start("crm", arguments, clean_environ(), talks=True)
-        line = self.child.process.stdout.readline() if self.child.process.stdout else b""
-        if not line:
-            raise ProcessEnded(f"the CRM did not start: {self.child.last_words()}")
-        self.url = str(json.loads(line)["url"])
-
-    def flush(self) -> dict[str, int]:
-        """What it has counted so far; everything before is in the journal."""
-        self.child.must_run()
-        # An address on loopback that the CRM itself has given.
-        with urllib.request.urlopen(f"{self.url}/__flood/flush", timeout=30) as answer:  # noqa: S310
-            return dict(json.load(answer))
-
-
 class _Flood:
-    def __init__(self, options: FloodOptions, server: Redis, crm: _Crm, fleet: Fleet, told: Told) -> None:
+    def __init__(self, options: FloodOptions, server: Redis, crm: CrmProcess, fleet: Fleet, told: Told) -> None:
         self.options, self.server, self.crm, self.fleet, self.told = options, server, crm, fleet, told
         self.result = FloodResult(options)
         self._chance = random.Random(f"{options.seed}/kills")
@@ -317,39 +223,3 @@ def pieces(whole: Iterable[Deal], size: int) -> Iterator[list[Deal]]:
     left = iter(whole)
     while piece := list(islice(left, size)):
         yield piece
-
-
-def _command(options: FloodOptions, folder: Path, server: Redis, crm: _Crm) -> Callable[[int], Command]:
-    instances = folder / "instances.toml"
-    instances.write_text("\n".join(line for name in INSTANCES for line in _table(name)), "utf-8")
-    environ = clean_environ(
-        REDIS_URL=server.url,
-        SPRINTHUB_BASE_URL=crm.url,
-        SPRINTHUB_INSTANCES_FILE=str(instances),
-        OPPSYNC_CONCURRENCY=str(CONCURRENCY),
-        OPPSYNC_LEASE_SECONDS=f"{options.lease_s:g}",
-        OPPSYNC_HEALTH_DIR=str(folder / "health"),
-        OPPSYNC_LOG="json",
-        OPPSYNC_LOG_LEVEL="WARNING",
-    )
-
-    def command(worker: int) -> Command:
-        arguments = [sys.executable, "-m", "celery", "--app", "oppsync_worker.app", "worker", *QUIET]
-        return Command([*arguments, "--hostname", f"flood-{worker}@%h"], environ)
-
-    return command
-
-
-def _table(name: str) -> Iterator[str]:
-    yield f"[{name}]"
-    yield f'token = "flood-{name}-0123456789"'
-    yield f'marker_field = "{MARKER_FIELD}"'
-    yield from ("connect_seconds = 2.0", "read_seconds = 8.0", "call_seconds = 10.0")
-    yield f"[{name}.budget]"
-    yield from ("requests = 0", "concurrency = 0")
-    yield f"[{name}.retry]"
-    yield from ("max_attempts = 60", "first_delay_seconds = 0.3", "max_delay_seconds = 3.0")
-    yield f"[{name}.reconcile]"
-    yield f"probe_after_seconds = {list(PROBES_S)}"
-    yield f"[{name}.order]"
-    yield "settle_seconds = 3.0"

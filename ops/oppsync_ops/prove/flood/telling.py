@@ -5,7 +5,9 @@ from typing import Any
 
 from oppsync_ops.cli.output import Column, Row, print_facts, print_lines, print_table
 from oppsync_ops.prove.flood.audit import KINDS
-from oppsync_ops.prove.flood.run import CONCURRENCY, DEEP, LATENCY_MS, PROBES_S, FloodOptions, FloodResult
+from oppsync_ops.prove.flood.result import FloodOptions, FloodResult
+from oppsync_ops.prove.flood.run import DEEP
+from oppsync_ops.prove.flood.setting_up import CONCURRENCY, LATENCY_MS, PROBES_S
 
 
 def as_document(result: FloodResult) -> dict[str, Any]:
@@ -43,6 +45,12 @@ def settings(options: FloodOptions) -> dict[str, str]:
         "reconcile.probe_after_seconds": f"{probes} (default 5, 15, 45, 120, 300)",
         "order.settle_seconds": "3 (default 60)",
     }
+
+
+def show_plan(options: FloodOptions) -> None:
+    """What a flood would do, before anything is started."""
+    print_lines([f"{options.jobs:,} jobs, {options.planned_kills} processes killed with SIGKILL.", ""])
+    print_facts(settings(options))
 
 
 def show(result: FloodResult, repeat: str) -> None:
