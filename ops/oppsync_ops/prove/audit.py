@@ -20,6 +20,7 @@
 | worker exits | a worker that ended, or would not end, unasked |
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -106,8 +107,8 @@ def doubled(evidence: Evidence) -> Iterator[Breach]:
 
 def told_twice(evidence: Evidence) -> Iterator[Breach]:
     """What a double means to the customer."""
-    for job_id in dict.fromkeys(evidence.messages):
-        if (times := evidence.messages.count(job_id)) > 1:
+    for job_id, times in Counter(evidence.messages).items():
+        if times > 1:
             yield Breach(job_id, f"{times} welcome messages were sent")
 
 

@@ -23,8 +23,8 @@ HOPS: Final = 6
 """Turns that a job and its request wait for a processor: producer, Redis, worker, Redis, CRM, worker."""
 LEAST: Final = 10
 """Waits below which there is no percentile to speak of."""
-RESTART_S: Final = 4.0
-"""A worker that was killed is back after this; connections are made anew, and what failed is tried again."""
+RESTART_S: Final = 6.0
+"""After this a worker that was killed is back, breakers are closed, and what had piled up is worked off."""
 BEFORE_S: Final = 0.5
 ON_ITS_WAY_S: Final = 2.0
 """A fault that strikes later than this after a job's enqueue explains nothing: it should have been done by then."""
