@@ -68,5 +68,5 @@ class FloodResult:
 
     @property
     def breaches(self) -> int:
-        """Of all kinds."""
-        return self.found.total + len(self.exits) + sum(self.strays.values())
+        """Of all kinds; having given up is one."""
+        return self.found.total + len(self.exits) + sum(self.strays.values()) + self.gave_up

@@ -34,6 +34,8 @@ DEEP: Final = 20_000
 REDIS_EVERY: Final = 10
 """One kill in so many is of Redis; at least one."""
 LOOK_EVERY_S: Final = 0.5
+SURE: Final = 3
+"""Looks in a row that find nothing waiting."""
 START_PATIENCE_S: Final = 60.0
 LOADING_PATIENCE_S: Final = 300.0
 MIB: Final = 2**20
@@ -79,7 +81,7 @@ class _Flood:
         self._wait_for_workers()
         began = time.monotonic()
         coming = pieces(deals(self.options.seed, self.options.jobs), BATCH)
-        left = True
+        left, nothing = True, 0
         ended, moved = 0, time.monotonic()
         with JobClient(self.server.url) as client:
             while True:
@@ -95,13 +97,15 @@ class _Flood:
                 if self.result.handed - waiting > ended:
                     ended, moved = self.result.handed - waiting, now
                 self._report(ended, began)
-                if not left and waiting <= 0:
+                # Places are counted one after the other: a job that moves meanwhile may be missed, but not every time.
+                nothing = nothing + 1 if not left and waiting <= 0 else 0
+                if nothing >= SURE:
                     break
                 if now - max(moved, self._killed_at) > self.options.patience_s:
                     self.result.gave_up = True
                     break
                 self._kill_when_due(ended)
-                time.sleep(LOOK_EVERY_S if waiting >= DEEP // 2 or not left else 0)
+                time.sleep(LOOK_EVERY_S)
         self.result.seconds = time.monotonic() - began
         if not self.result.gave_up:
             # What a worker that was killed had in hand comes back after a lease, and would be carried out again if
