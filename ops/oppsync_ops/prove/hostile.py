@@ -21,7 +21,7 @@ from oppsync_ops.prove.load import INSTANCES
 from oppsync_ops.prove.planned import FUNNEL_ID, PlannedJob
 from oppsync_ops.prove.poison import Poison
 
-SHARE: Final = 0.02
+SHARE: Final = 0.05
 """Hostile elements for one job."""
 
 LONE: Final = ("\ud800", "\udbff", "\udc00", "\udfff", "a\ud83d", "\ude00z")
