@@ -90,7 +90,7 @@ def test_jobs_are_drawn_from_the_seed_and_none_is_there_twice() -> None:
 
 
 def test_some_updates_come_at_once_and_some_when_everything_before_is_done() -> None:
-    """So that there are requests that carry several, and requests that could be misordered."""
+    """Either could be misordered, in its own way."""
     at: dict[tuple[int, int], int] = {(d.record, d.version): n for n, d in enumerate(deals(3, 60_000))}
     gaps = [n - at[record, version - 1] for (record, version), n in at.items() if version]
 

@@ -1,8 +1,8 @@
 """The jobs of a flood, drawn from the seed one after the other.
 
 A record begins with its create; most get some updates, each with the next version in its title. Half of the updates
-come soon after the job before, so that they meet a create on its way and travel together; the others come when the one
-before has long been done, so that each is a request of its own and can be misordered.
+come soon after the job before, while that one is still in line or on its way; the others come when the one before has
+long been done. Either could be misordered, in its own way.
 """
 
 import heapq
