@@ -74,6 +74,11 @@ class Proxy:
         """Stop listening, and cut what is connected."""
         self._run(self._refuse())
 
+    def retarget(self, port: int) -> None:
+        """Pass on to another port from now on; connections in progress are cut."""
+        self._target_port = port
+        self.cut()
+
     def cut(self) -> int:
         """End every connection with a reset; how many there were."""
         return int(self._run(self._cut()))

@@ -203,6 +203,7 @@ def start(
     fsync: str = "always",
     detached: bool = False,
     access: Access | None = None,
+    patience_s: float = START_PATIENCE_S,
 ) -> RedisServer:
     """Start a server with its data in `data`, and wait until it answers.
 
@@ -210,14 +211,15 @@ def start(
     passwords of this process.
 
     Raises:
-        NoRedisServer: there is no program, or it did not answer within 15 seconds; its log is quoted.
+        NoRedisServer: there is no program, or it did not answer within `patience_s` seconds (loading much data takes long);
+            its log is quoted.
     """
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     programs = server_programs()
     for program in programs:
         for _ in range(1 if port else PORT_TRIES):
             server = spawn(program, data, port=port or free_port(), fsync=fsync, detached=detached, access=access)
-            if _is_up(server):
+            if _is_up(server, patience_s):
                 return server
             server.stop()
             tail = " / ".join((data / "redis.log").read_text("utf-8", "replace").splitlines()[-3:])
@@ -277,8 +279,8 @@ def spawn(
     return RedisServer(process, port, data, given)
 
 
-def _is_up(server: RedisServer) -> bool:
-    deadline = time.monotonic() + START_PATIENCE_S
+def _is_up(server: RedisServer, patience_s: float) -> bool:
+    deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline and server.process.poll() is None:
         with contextlib.suppress(redis.RedisError), redis.Redis.from_url(server.url, socket_timeout=1) as client:
             told: Any = client.info()

@@ -14,10 +14,14 @@ from click.testing import CliRunner
 
 from oppsync_ops.prove.audit import CHECKS
 from oppsync_ops.prove.command import prove
+from oppsync_ops.prove.failover.audit import CHECKS as FAILOVER_CHECKS
+from oppsync_ops.prove.flood.audit import KINDS
+from oppsync_ops.prove.neighbours import LANES
 from oppsync_ops.prove.plan import Options, Plan
 from oppsync_ops.prove.run import Teller, run
 from oppsync_ops.prove.schedule import Fault
 from oppsync_ops.prove.stock import Stock
+from oppsync_ops.prove.waits import Phase
 from stage import eventually
 
 BRIEFLY = ["--jobs", "450", "--minutes", "0.45", "--workers", "3", "--seed", "2024"]
@@ -48,9 +52,47 @@ def test_nothing_is_lost_and_nothing_is_doubled_whatever_dies(folders: Path) -> 
     assert times["answer lost after commit"] + times["answer lost after commit, list lags"] > 5
     assert sum(one["jobs"] for one in ours["recoveries"].values()) > 0
     assert ours["records"] > 100
-    jobs = json.loads(report.read_text("utf-8"))[0]["jobs"]
+    told_of = json.loads(report.read_text("utf-8"))[0]
+    jobs = told_of["jobs"]
     assert len(jobs) == 450
+    assert len(told_of["beside"]) > 13 * 450, "the neighbours' backlogs, and the quiet jobs"
+    waits = {(one["phase"], one["lane"]): one for one in ours["waits"]}
+    assert {(phase.value, lane) for phase in (Phase.CALM, Phase.BESIDE) for lane in LANES} <= set(waits)
+    assert all(waits[Phase.BESIDE.value, lane]["jobs"] > 50 for lane in LANES)
     assert any(len(job["hits"]) > 1 for job in jobs.values())
+    assert list(folders.iterdir()) == []
+
+
+@pytest.mark.timeout(200)
+def test_a_flood_with_kills_has_the_same_zeros(folders: Path) -> None:
+    """Nothing lost, doubled or misordered among thousands of jobs, though workers and Redis are killed all along."""
+    arguments = ["--flood", "--jobs", "3000", "--seed", "2024", "--json"]
+
+    done = CliRunner().invoke(prove, arguments, standalone_mode=False)
+
+    assert done.exception is None, done.output
+    found = json.loads(done.stdout)
+    assert found["breaches"] == dict.fromkeys(KINDS, 0), found["examples"]
+    assert (found["exits"], found["put_right_by_the_sweep"], found["gave_up"]) == ([], {}, False)
+    assert (found["handed"], done.return_value) == (3000, 0)
+    assert found["kills"]["worker"] >= 5
+    assert found["kills"]["redis"] >= 1
+    assert found["kills"]["jobs_in_hand"] > 0
+    assert list(folders.iterdir()) == []
+
+
+@pytest.mark.timeout(250)
+def test_what_the_promoted_replica_had_survives_a_failover(folders: Path) -> None:
+    """The primary dies while its replica lags: what is forgotten was acknowledged in that time, and nothing else."""
+    done = CliRunner().invoke(prove, ["--failover", "--seed", "2024", "--json"], standalone_mode=False)
+
+    assert done.exception is None, done.output
+    found = json.loads(done.stdout)
+    assert found["breaches"] == {check: [] for check in FAILOVER_CHECKS}
+    assert done.return_value == 0
+    assert len(found["failovers"]) == 2
+    assert len(found["forgotten"]) <= found["at_risk"]
+    assert found["at_risk"] > 0
     assert list(folders.iterdir()) == []
 
 
@@ -63,7 +105,7 @@ def test_the_same_plan_breaks_an_ordinary_set_up(tmp_path: Path) -> None:
     found = run(hurried, Stock, tmp_path, Teller())
 
     assert len(found.evidence.records) > 10
-    assert len(found.audit.breaches["poison"]) == len(plan.poison)
+    assert len(found.audit.breaches["poison"]) == sum(one.borrows is None for one in plan.poison)
     assert found.audit.breaches["worker exits"]
 
 

@@ -11,6 +11,7 @@
 | throttled | a throttle that no fault of the plan made |
 | unresolved doubt | a create of which nobody knows whether it was carried out |
 | stuck | a job that is at no end, though nothing moves any more |
+| waited for a neighbour | quiet jobs that took longer than on an idle system, or waited for another job's refusal |
 | buried without need | a dead letter of a job that should have succeeded |
 | not buried | a job that should be a dead letter, and is none |
 | never handed over | a job that no producer could hand over, although its create has succeeded |
@@ -19,17 +20,25 @@
 | worker exits | a worker that ended, or would not end, unasked |
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from oppsync_ops.prove import order, values
+from oppsync_ops.prove import order, values, waits
 from oppsync_ops.prove.evidence import Evidence
-from oppsync_ops.prove.planned import Fate
+from oppsync_ops.prove.planned import MAY_SUCCEED, Fate
 from oppsync_ops.spread import excess
 from oppsync_worker.contract.states import Cause, State
 
 THROTTLED: Final = (401, 429)
+ENDS_BADLY: Final = {
+    Fate.SUCCEEDED: frozenset({State.DEAD, State.DISCARDED, State.EXPIRED}),
+    Fate.LATE: frozenset({State.DEAD, State.DISCARDED}),
+    Fate.REFUSED_ALONE: frozenset({State.DISCARDED, State.EXPIRED}),
+}
+OUR_FAULT: Final = frozenset({Cause.INTERNAL, Cause.LOST, Cause.POISON, Cause.UNDECODABLE, Cause.MALFORMED})
+"""Causes for which no job that the CRM refuses may die."""
 FATES: Final = {Fate.REFUSED: Cause.REJECTED, Fate.POISON: Cause.POISON}
 
 
@@ -87,7 +96,7 @@ def doubled(evidence: Evidence) -> Iterator[Breach]:
     records: dict[str, list[int]] = {}
     for record in evidence.records:
         job = evidence.jobs.get(record.made_by or "")
-        if job is None or not job.creates or job.fate is not Fate.SUCCEEDED:
+        if job is None or not job.creates or job.fate not in MAY_SUCCEED:
             yield Breach(f"record {record.opportunity_id} of {record.instance}", f"made by {record.made_by}, unplanned")
         else:
             records.setdefault(job.job_id, []).append(record.opportunity_id)
@@ -98,8 +107,8 @@ def doubled(evidence: Evidence) -> Iterator[Breach]:
 
 def told_twice(evidence: Evidence) -> Iterator[Breach]:
     """What a double means to the customer."""
-    for job_id in dict.fromkeys(evidence.messages):
-        if (times := evidence.messages.count(job_id)) > 1:
+    for job_id, times in Counter(evidence.messages).items():
+        if times > 1:
             yield Breach(job_id, f"{times} welcome messages were sent")
 
 
@@ -150,7 +159,7 @@ def buried_without_need(evidence: Evidence) -> Iterator[Breach]:
     """Nothing in the plan but its own bad jobs has to die."""
     for job_id, job in evidence.jobs.items():
         seen = evidence.seen.get(job_id)
-        if seen and job.fate is Fate.SUCCEEDED and seen.state in {State.DEAD, State.DISCARDED, State.EXPIRED}:
+        if seen and seen.state in ENDS_BADLY.get(job.fate, frozenset()):
             yield Breach(job_id, f"{seen.state} as {seen.cause}: {seen.detail}")
 
 
@@ -160,6 +169,15 @@ def not_buried(evidence: Evidence) -> Iterator[Breach]:
         seen, cause = evidence.seen.get(job_id), FATES.get(job.fate)
         if seen and cause and seen.state.is_terminal and (seen.state is not State.DEAD or seen.cause != cause):
             yield Breach(job_id, f"{seen.state} as {seen.cause}; it should be dead as {cause}")
+        if seen and job.fate is Fate.REFUSED_ALONE and seen.cause in OUR_FAULT:
+            yield Breach(job_id, f"{seen.state} as {seen.cause}; the CRM refuses it")
+
+
+def waited(evidence: Evidence) -> Iterator[Breach]:
+    """Nobody waits for a neighbour: neither another instance, nor the jobs behind one that is refused alone."""
+    yield from (Breach(whom, says) for whom, says in waits.too_long(evidence.waiting))
+    if evidence.lifted_at is not None:
+        yield from (Breach(job, says) for job, says in waits.held_up(evidence.held_up, evidence.lifted_at))
 
 
 def poison(evidence: Evidence) -> Iterator[Breach]:
@@ -200,6 +218,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "throttled": throttled,
     "unresolved doubt": doubts,
     "stuck": stuck,
+    "waited for a neighbour": waited,
     "buried without need": buried_without_need,
     "not buried": not_buried,
     "never handed over": never_handed_over,

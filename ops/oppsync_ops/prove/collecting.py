@@ -7,6 +7,7 @@ from typing import Any, Final
 from oppsync_ops.processes import ProcessEnded
 from oppsync_ops.prove.contender import Contender
 from oppsync_ops.prove.evidence import Applied, Evidence, Record, Request, Seen
+from oppsync_ops.prove.hostile import CALLED_BACK
 from oppsync_ops.prove.planned import Fate, job_of, record_in, shown_in, versions_in
 from oppsync_ops.prove.producers import Handed
 from oppsync_ops.prove.stage import Stage
@@ -16,7 +17,11 @@ LOOK_EVERY_S: Final = 0.2
 
 
 def collect(
-    stage: Stage, contender: Contender, handed: Handed, seen: Mapping[str, Seen], exits: tuple[str, ...]
+    stage: Stage,
+    contender: Contender,
+    handed: Handed,
+    seen: Mapping[str, Seen],
+    exits: tuple[str, ...],
 ) -> Evidence:
     """Ask the witness, and the dead letters.
 
@@ -25,18 +30,20 @@ def collect(
     """
     with stage.redis.client() as client:
         buried, strays = contender.buried(client, handed.poison), contender.strays(client)
-    poison = tuple(one.name for one in handed.poison)
+    names = {one.name for one in handed.poison}
     may_die = {job_id for job_id, job in handed.jobs.items() if job.fate is not Fate.SUCCEEDED}
     # A planned job that died without need is told of by its own check.
-    strangers = tuple(name for name in buried if name not in {*poison, *may_die, *handed.jobs})
+    strangers = tuple(
+        name for name in buried if not name.startswith(CALLED_BACK) and name not in {*names, *may_die, *handed.jobs}
+    )
     return Evidence(
         jobs=dict(handed.jobs),
         seen=seen,
-        records=tuple(_record(row) for row in stage.crm.records()),
+        records=tuple(record_of(row) for row in stage.crm.records()),
         requests=whole_journal(stage.crm, patience_s=stage.plan.form.too_slow_s),
         budgets=stage.plan.budgets,
         messages=tuple(filter(None, (job_of(row["marker"]) for row in stage.crm.journal("automation")))),
-        poison=poison,
+        poison=tuple(one.name for one in handed.poison if one.borrows is None),
         buried=buried,
         strangers=strangers,
         exits=exits,
@@ -71,7 +78,8 @@ def requests(crm: Witness) -> Iterator[Request]:
         )
 
 
-def _record(row: Mapping[str, Any]) -> Record:
+def record_of(row: Mapping[str, Any]) -> Record:
+    """One record of the CRM, as the witness shows it."""
     made_by = job_of(row["marker"])
     return Record(
         instance=row["instance"],

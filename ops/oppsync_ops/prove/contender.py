@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 import redis
@@ -43,6 +44,22 @@ class Producer(Protocol):
         """The CRM's id of a record, once its create has told it. Raises `Away`."""
 
 
+class Many(Protocol):
+    """What a run with neighbours needs beyond."""
+
+    def enqueue(self, jobs: Sequence[PlannedJob], *, deadline: datetime | None) -> None:
+        """Hand over many jobs in one call, which may be repeated as a whole. Raises `Away`."""
+
+    def times(self, job_ids: Sequence[str]) -> dict[str, tuple[float, float | None]]:
+        """Of each job that is known: when it was enqueued, and how many seconds later it succeeded."""
+
+    def hold(self, client: redis.Redis, instance: str) -> None:
+        """Keep the jobs of an instance."""
+
+    def release(self, client: redis.Redis, instance: str) -> None:
+        """Let them go."""
+
+
 class Contender(Protocol):
     """What a run needs to know of a set-up."""
 
@@ -66,6 +83,9 @@ class Contender(Protocol):
 
     def seen(self, client: redis.Redis, job_ids: Sequence[str]) -> dict[str, Seen]:
         """What is known of each job."""
+
+    def many(self) -> "Many | None":
+        """How it is put beside neighbours; None for one that has neither budgets for each instance nor holds."""
 
     def claims(self, client: redis.Redis) -> list[Claim]:
         """Which jobs are in which worker's hands."""

@@ -8,6 +8,7 @@ from oppsync_ops.prove.hits import by_job
 from oppsync_ops.prove.plan import Plan
 from oppsync_ops.prove.run import Run
 from oppsync_ops.prove.settings import telling
+from oppsync_ops.prove.waits import figures
 
 
 def as_document(run: Run) -> dict[str, Any]:
@@ -24,6 +25,7 @@ def as_document(run: Run) -> dict[str, Any]:
         "requests": len(run.evidence.requests),
         "records": len(run.evidence.records),
         "pace": {name: asdict(one) for name, one in run.pace.items()},
+        "waits": [asdict(one) for one in figures(run.evidence.waiting)],
         "repeated": run.repeated,
         "withheld": run.withheld,
         "lives": run.lives,
@@ -39,18 +41,21 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "form": plan.form.name,
         "planned_jobs": len(plan.jobs),
         "budgets": {name: asdict(one) for name, one in plan.budgets.items()},
+        "neighbours": [{**asdict(one), "trouble": one.trouble.value} for one in plan.neighbours],
         "settings": telling(plan),
         "faults": [{**asdict(one), "fault": one.fault.value} for one in plan.faults],
     }
 
 
 def report(run: Run) -> dict[str, Any]:
-    """Every job: what it was, where it ended, and what hit it, in order of time."""
+    """Every job: what it was, where it ended, and what hit it, in order of time; apart for those beside the plan."""
     whom = by_job(run.hits)
-    jobs = {}
+    planned = {job.job_id for job in run.plan.jobs}
+    jobs: dict[str, dict[str, Any]] = {}
+    beside: dict[str, dict[str, Any]] = {}
     for job_id, job in run.evidence.jobs.items():
         seen = run.evidence.seen.get(job_id)
-        jobs[job_id] = {
+        (jobs if job_id in planned else beside)[job_id] = {
             "record": job.record,
             "version": job.version,
             "by": job.by.value,
@@ -59,7 +64,7 @@ def report(run: Run) -> dict[str, Any]:
             "opportunity_id": seen.opportunity_id if seen else None,
             "hits": [{"fault": hit.fault, "at": _iso(hit.at), "says": hit.says} for hit in whom.get(job_id, ())],
         }
-    return {"name": run.name, "plan": plan_document(run.plan), "jobs": jobs}
+    return {"name": run.name, "plan": plan_document(run.plan), "jobs": jobs, "beside": beside}
 
 
 def _iso(at: float) -> str:

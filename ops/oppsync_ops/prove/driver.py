@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import redis
@@ -34,6 +34,8 @@ class Deed:
     at: float
     jobs: tuple[str, ...]
     says: str = ""
+    until: float = 0.0
+    """When it was over."""
 
 
 class Driver:
@@ -95,7 +97,7 @@ class Driver:
             one.result()
 
     def _commit(self, planned: PlannedFault) -> None:
-        self.deeds.append(self._deeds[planned.fault](planned))
+        self.deeds.append(replace(self._deeds[planned.fault](planned), until=time.time()))
 
     def _kill(self, planned: PlannedFault) -> Deed:
         worker = planned.worker or 0

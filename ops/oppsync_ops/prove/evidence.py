@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from oppsync_ops.prove.plan import Allowance
 from oppsync_ops.prove.planned import PlannedJob
+from oppsync_ops.prove.waits import NO_WAITING, Waiting
 from oppsync_worker.contract.states import State
 
 
@@ -77,5 +78,11 @@ class Evidence:
     """Whether a doubt that nobody settled is a breach."""
     strays: Mapping[str, int] = field(default_factory=dict)
     """What the set-up itself found in no place, or in one too many, and put right: the word for it -> how often."""
+    waiting: Waiting = NO_WAITING
+    """What the quiet jobs waited."""
+    held_up: Mapping[str, float | None] = field(default_factory=dict)
+    """Good jobs of the neighbour with one refused job: when each of them succeeded."""
+    lifted_at: float | None = None
+    """When the neighbours' troubles were taken away."""
     withheld: tuple[PlannedJob, ...] = ()
     """The jobs that were not handed over."""

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 from typing import Final
 
 import redis
@@ -41,4 +42,4 @@ class Executioner:
                 time.sleep(LOOK_EVERY_S)
                 continue
             if deed:
-                self.deeds.append(deed)
+                self.deeds.append(replace(deed, until=time.time()))

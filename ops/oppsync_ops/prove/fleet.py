@@ -8,15 +8,14 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from oppsync_ops.processes import Child
-from oppsync_ops.prove.contender import Contender
+from oppsync_ops.processes import Child, Processes
+from oppsync_ops.prove.contender import Command
 from oppsync_ops.prove.memory import Life, resident_bytes
-from oppsync_ops.prove.stage import Stage
 
 LOOK_EVERY_S: Final = 0.25
 RESTART_AFTER_S: Final = 0.5
@@ -39,10 +38,14 @@ class _Slot:
 class Fleet:
     """All workers, for as long as the block lasts."""
 
-    def __init__(self, stage: Stage, contender: Contender) -> None:
-        self._stage = stage
-        self._contender = contender
-        self._slots = [_Slot(number, threading.RLock()) for number in range(stage.plan.options.workers)]
+    def __init__(
+        self, processes: Processes, command: Callable[[int], Command], *, workers: int, patience_s: float
+    ) -> None:
+        """`command` starts a worker by its number; one that is stopped may take `patience_s`."""
+        self._processes = processes
+        self._command = command
+        self._patience_s = patience_s
+        self._slots = [_Slot(number, threading.RLock()) for number in range(workers)]
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
         self.exits: list[str] = []
@@ -71,6 +74,11 @@ class Fleet:
         child = self._slots[worker].child
         return f"{socket.gethostname()}:{child.process.pid if child else 0}"
 
+    def pids(self) -> list[int]:
+        """The processes of those that were started and not ended by us."""
+        children = [child for slot in self._slots if (child := slot.child)]
+        return [child.process.pid for child in children if child.process.poll() is None]
+
     def number_of(self, name: str) -> int | None:
         """Which worker calls itself so, if it still lives."""
         return next((slot.number for slot in self._slots if self.name(slot.number) == name), None)
@@ -81,7 +89,7 @@ class Fleet:
         with slot.lock:
             if slot.child:
                 self._ended_by_itself(slot.child)
-                self._stage.processes.kill(slot.child)
+                self._processes.kill(slot.child)
                 slot.child = None
 
     def start(self, worker: int) -> None:
@@ -106,15 +114,16 @@ class Fleet:
             if child is None:
                 return
             child.process.send_signal(signal.SIGTERM)
-            patience_s = self._stage.plan.form.call_s + STOP_MARGIN_S
             try:
-                code = child.process.wait(patience_s)
+                code = child.process.wait(self._patience_s)
             except subprocess.TimeoutExpired:
-                self.exits.append(f"{child.name} did not stop within {patience_s:g} s of SIGTERM: {_words(child)}")
+                self.exits.append(
+                    f"{child.name} did not stop within {self._patience_s:g} s of SIGTERM: {_words(child)}"
+                )
             else:
                 if code not in {0, *EXIT_BY_SIGNAL}:
                     self.exits.append(f"{child.name} ended with {code} after SIGTERM: {_words(child)}")
-            self._stage.processes.kill(child)
+            self._processes.kill(child)
             slot.child = None
 
     def stop_all(self) -> None:
@@ -128,9 +137,9 @@ class Fleet:
 
     def _start(self, slot: _Slot) -> None:
         slot.lives += 1
-        command = self._contender.command(slot.number)
+        command = self._command(slot.number)
         name = f"worker-{slot.number}.{slot.lives}"
-        slot.child = self._stage.processes.start(name, command.arguments, command.environ)
+        slot.child = self._processes.start(name, command.arguments, command.environ)
         self.lives.append(Life(name, slot.child.process.pid))
 
     def _supervise(self) -> None:
@@ -149,7 +158,7 @@ class Fleet:
         if not self._ended_by_itself(child):
             self._weigh(child.process.pid)
             return
-        self._stage.processes.kill(child)
+        self._processes.kill(child)
         slot.child = None
         self.start(slot.number)
 

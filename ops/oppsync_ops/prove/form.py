@@ -47,6 +47,12 @@ class Form:
     """How long everything may take to settle."""
     visibility_s: int
     """The comparison's `visibility_timeout`."""
+    calm_s: float
+    """How long quiet jobs are alone: what they take then is the measure of what they may take later."""
+    beside_s: float
+    """How long they are beside neighbours, before any fault is committed."""
+    quiet_per_s: float
+    """Quiet jobs a second."""
     killer: bool
     """Whether there is time for a job that takes every worker down."""
 
@@ -70,6 +76,9 @@ SHORT: Final = Form(
     quiet_s=20.0,
     patience_s=150.0,
     visibility_s=30,
+    calm_s=6.0,
+    beside_s=14.0,
+    quiet_per_s=16.0,
     killer=False,
 )
 
@@ -92,6 +101,9 @@ LONG: Final = Form(
     quiet_s=75.0,
     patience_s=900.0,
     visibility_s=60,
+    calm_s=60.0,
+    beside_s=120.0,
+    quiet_per_s=6.0,
     killer=True,
 )
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from oppsync_ops.prove.driver import Deed
 from oppsync_ops.prove.evidence import Request
+from oppsync_ops.prove.neighbours import SPARED
 from oppsync_ops.prove.planned import PlannedJob
 
 BY_LEAD: Final = "/listopportunitysleadcomplete/"
@@ -43,7 +44,7 @@ def hits(deeds: Iterable[Deed], requests: Iterable[Request], jobs: Mapping[str, 
             leads[job.instance, f"{BY_LEAD}{job.lead_id}"].append(job_id)
     found = [Hit(deed.fault, deed.at, deed.jobs, deed.says) for deed in deeds]
     for one in requests:
-        if one.fault:
+        if one.fault and not one.fault.startswith(SPARED):
             whom = (one.job_id,) if one.job_id else tuple(leads.get((one.instance, one.path), ()))
             found.append(Hit(one.fault, one.at, whom, f"{one.method} {one.path}"))
     return tuple(sorted(found, key=lambda hit: hit.at))

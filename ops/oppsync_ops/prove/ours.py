@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from typing import Any, Final
 
 import redis
@@ -15,8 +16,10 @@ from oppsync_ops.jobs.entries import read
 from oppsync_ops.jobs.facts import look
 from oppsync_ops.jobs.telling import as_dict
 from oppsync_ops.processes import clean_environ
-from oppsync_ops.prove.contender import Away, Claim, Command, Producer
+from oppsync_ops.prove.contender import Away, Claim, Command, Many, Producer
 from oppsync_ops.prove.evidence import Seen
+from oppsync_ops.prove.ledger_claims import claims_in
+from oppsync_ops.prove.plan import HANDS
 from oppsync_ops.prove.planned import FUNNEL_ID, PlannedJob
 from oppsync_ops.prove.poison import Poison
 from oppsync_ops.prove.schedule import SPARED, jump_s, jumper
@@ -26,11 +29,11 @@ from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.names import Kind, Lane
 from oppsync_worker.contract.states import State
 from oppsync_worker.contract.wire import kwargs_of
-from oppsync_worker.ledger import keys
+from oppsync_worker.ledger import keys, operating
 from oppsync_worker.ledger.connect import LedgerUnavailable
 from oppsync_worker.ledger.presence import alive
+from oppsync_worker.ledger.scripts import run
 
-CONCURRENCY: Final = 40
 BATCH: Final = 500
 FLAGS: Final = ("--loglevel", "INFO", "--without-gossip", "--without-mingle", "--without-heartbeat")
 
@@ -58,7 +61,7 @@ class Ours:
             REDIS_URL=links.redis_url,
             SPRINTHUB_BASE_URL=links.crm_url,
             SPRINTHUB_INSTANCES_FILE=str(self._instances),
-            OPPSYNC_CONCURRENCY=str(CONCURRENCY),
+            OPPSYNC_CONCURRENCY=str(HANDS),
             OPPSYNC_LEASE_SECONDS=f"{plan.form.lease_s:g}",
             OPPSYNC_SWEEP_SECONDS=f"{plan.form.quiet_s / 2:g}",
             OPPSYNC_HEALTH_DIR=str(self._stage.folder / "health"),
@@ -78,6 +81,10 @@ class Ours:
         """One application."""
         return _producing(self._stage)
 
+    def many(self) -> Many:
+        """With budgets and holds for each instance."""
+        return _Many(self._stage)
+
     def seen(self, client: redis.Redis, job_ids: Sequence[str]) -> dict[str, Seen]:
         """What the ledger says."""
         del client
@@ -90,15 +97,7 @@ class Ours:
 
     def claims(self, client: redis.Redis) -> list[Claim]:
         """The claims that the ledger knows."""
-        tags: Any = client.zrange(keys.LEASES, 0, -1)
-        pipe: Any = client.pipeline(transaction=False)
-        for tag in tags:
-            pipe.hmget(f"{keys.PREFIX}claim:{tag.decode()}", "job", "worker")
-        return [
-            Claim(tag.decode(), job.decode(), worker.decode())
-            for tag, (job, worker) in zip(tags, pipe.execute(), strict=True)
-            if job and worker
-        ]
+        return claims_in(client)
 
     def doubtful(self, client: redis.Redis, claims: Sequence[Claim]) -> list[bool]:
         """Recorded as sending, under this very claim."""
@@ -147,18 +146,49 @@ class Ours:
         return as_dict(look(client, job_id))
 
 
+class _Many:
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def enqueue(self, jobs: Sequence[PlannedJob], *, deadline: datetime | None) -> None:
+        with JobClient(self._stage.redis.url) as client:
+            try:
+                client.enqueue_many([built(job, None, deadline) for job in jobs])
+            except LedgerUnavailable as error:
+                raise Away(str(error)) from error
+
+    def times(self, job_ids: Sequence[str]) -> dict[str, tuple[float, float | None]]:
+        # By Redis' clock, as the ledger keeps them.
+        found = {}
+        with JobClient(self._stage.redis.url) as asking:
+            for start in range(0, len(job_ids), BATCH):
+                for one in asking.outcomes(list(job_ids[start : start + BATCH])):
+                    if one.enqueued_at is None:
+                        continue
+                    began = one.enqueued_at.timestamp()
+                    ended = one.since.timestamp() if one.since and one.state is State.SUCCEEDED else None
+                    found[one.job_id] = (began, None if ended is None else ended - began)
+        return found
+
+    def hold(self, client: redis.Redis, instance: str) -> None:
+        run(client, operating.hold(instance, cause="operator", note="held for the proof"))
+
+    def release(self, client: redis.Redis, instance: str) -> None:
+        run(client, operating.unhold(instance))
+
+
 class _Application:
     def __init__(self, client: JobClient, celery: Celery) -> None:
         self._client, self._celery = client, celery
 
     def enqueue(self, job: PlannedJob, *, opportunity_id: int | None) -> None:
-        built = _built(job, opportunity_id)
+        whole = built(job, opportunity_id)
         for _ in range(2 if job.twice else 1):
             if job.foreign:
-                self._send_task(built)
+                self._send_task(whole)
             else:
                 try:
-                    self._client.enqueue(built)
+                    self._client.enqueue(whole)
                 except LedgerUnavailable as error:
                     raise Away(str(error)) from error
 
@@ -186,8 +216,11 @@ def _producing(stage: Stage) -> Iterator[Producer]:
     celery.close()
 
 
-def _built(job: PlannedJob, opportunity_id: int | None) -> AnyJob:
+def built(job: PlannedJob, opportunity_id: int | None, deadline: datetime | None = None) -> AnyJob:
+    """The job as a producer hands it over."""
     whole = {"instance": job.instance, "funnel_id": FUNNEL_ID, "job_id": job.job_id, "lane": job.lane, **job.document()}
+    if deadline is not None:
+        whole["deadline"] = deadline
     if opportunity_id is None:
         whole["external_ref"] = job.reference
     if job.creates:

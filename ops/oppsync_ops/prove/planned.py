@@ -46,8 +46,15 @@ class Fate(StrEnum):
     SUCCEEDED = "succeeded"
     REFUSED = "refused"
     """The CRM refuses it for good: a dead letter, and nothing in the CRM."""
+    LATE = "late"
+    """It has a deadline that may pass while it waits: it succeeds, or it expires."""
+    REFUSED_ALONE = "refused alone"
+    """The CRM refuses it with 403 while other jobs of its instance are fine: dead, or succeeded when that has ended."""
     POISON = "poison"
     """Every worker that sends it is killed: a dead letter, and nothing in the CRM."""
+
+
+MAY_SUCCEED: Final = frozenset({Fate.SUCCEEDED, Fate.LATE, Fate.REFUSED_ALONE})
 
 
 @dataclass(frozen=True, slots=True)

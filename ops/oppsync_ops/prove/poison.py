@@ -21,6 +21,8 @@ class Poison:
     at: float
     lane: str
     raw: bytes
+    borrows: str | None = None
+    """The good job whose id it bears: then it may be dropped as that job's duplicate, too."""
 
 
 def draw_poison(seed: int, jobs: int) -> tuple[Poison, ...]:

@@ -74,6 +74,11 @@ class Producers:
         with self._counting:
             return list(self.handed.jobs)
 
+    def adopt(self, jobs: Iterable[PlannedJob]) -> None:
+        """Jobs that somebody else has handed over: they are judged like all others."""
+        with self._counting:
+            self.handed.jobs.update((job.job_id, job) for job in jobs)
+
     def stop(self) -> None:
         """Give up what could not be handed over.
 
@@ -132,14 +137,23 @@ class Producers:
         return 0.0
 
     def _poison(self, began: float) -> None:
+        waiting = [
+            (began + one.at * self._stage.plan.load_s, turn, one) for turn, one in enumerate(self._stage.plan.poison)
+        ]
         with self._stage.redis.client() as client:
-            for one in self._stage.plan.poison:
-                due = began + one.at * self._stage.plan.load_s
-                while not self._over.wait(max(0.0, due - time.monotonic())):
-                    try:
-                        client.lpush(self._contender.queues[one.lane], one.raw)
-                    except redis.RedisError:
-                        due = time.monotonic() + AGAIN_S
-                        continue
-                    self.handed.poison.append(one)
-                    break
+            while waiting:
+                due, turn, one = heapq.heappop(waiting)
+                if self._over.wait(max(0.0, due - time.monotonic())):
+                    return
+                if not self._pushed(client, one):
+                    heapq.heappush(waiting, (time.monotonic() + AGAIN_S, turn, one))
+
+    def _pushed(self, client: redis.Redis, one: Poison) -> bool:
+        if one.borrows and one.borrows not in self.handed.jobs:
+            return False  # it is to be the second of its id
+        try:
+            client.lpush(self._contender.queues[one.lane], one.raw)
+        except redis.RedisError:
+            return False
+        self.handed.poison.append(one)
+        return True

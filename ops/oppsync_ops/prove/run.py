@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,9 +15,11 @@ from oppsync_ops.prove.contender import Contender
 from oppsync_ops.prove.driver import Driver
 from oppsync_ops.prove.evidence import Evidence
 from oppsync_ops.prove.executioner import Executioner
-from oppsync_ops.prove.fleet import Fleet
-from oppsync_ops.prove.hits import FaultCount, Hit, counted, hits
+from oppsync_ops.prove.fleet import STOP_MARGIN_S, Fleet
+from oppsync_ops.prove.hits import FaultCount, Hit, by_job, counted, hits
 from oppsync_ops.prove.memory import Growth, growth
+from oppsync_ops.prove.neighbourhood import Neighbourhood
+from oppsync_ops.prove.neighbours import SPARED
 from oppsync_ops.prove.plan import Plan
 from oppsync_ops.prove.producers import Producers
 from oppsync_ops.prove.recovery import Recoveries, Recovery
@@ -101,7 +103,8 @@ def run(plan: Plan, make: Make, folder: Path, teller: Teller) -> Run:
         teller.step("Redis, simulated CRM and proxies")
         stage = stack.enter_context(staged(plan, folder))
         contender = make(stage)
-        fleet = Fleet(stage, contender)
+        patience_s = plan.form.call_s + STOP_MARGIN_S
+        fleet = Fleet(stage.processes, contender.command, workers=plan.options.workers, patience_s=patience_s)
         teller.step(f"{plan.options.workers} workers")
         stack.enter_context(fleet.running())
         _wait_for_workers(stage, contender, fleet)
@@ -112,6 +115,8 @@ class _Acts:
     def __init__(self, stage: Stage, contender: Contender, fleet: Fleet, teller: Teller) -> None:
         self.stage, self.contender, self.fleet, self.teller = stage, contender, fleet, teller
         self.producers = Producers(stage, contender)
+        many = contender.many() if stage.plan.neighbours else None
+        self.neighbourhood = Neighbourhood(stage, contender, many, self.producers) if many else None
         self.recoveries = Recoveries(stage, contender)
         self.driver = Driver(stage, contender, fleet, self.recoveries)
         killer = stage.plan.killer
@@ -119,11 +124,14 @@ class _Acts:
 
     def play(self) -> Run:
         """All acts; whatever was begun is over when it returns or fails."""
-        began = time.monotonic()
         try:
+            self._beside_neighbours()
+            began = time.monotonic()
             self._under_fire(began)
             loaded = time.monotonic()
             self.teller.step("every fault is lifted; waiting until nothing moves any more")
+            if self.neighbourhood:
+                self.neighbourhood.lift()
             self.stage.crm.lift_faults()
             for link in self.stage.links:
                 link.to_redis.flow()
@@ -137,6 +145,20 @@ class _Acts:
         seconds = {"load": loaded - began, "settling": settled.seconds}
         return self._judged(settled.seen, seconds)
 
+    def _beside_neighbours(self) -> None:
+        """Calm, then neighbours: what is judged here is waiting alone, before any process is hurt."""
+        if self.neighbourhood is None:
+            return
+        phases, count = self.stage.plan.phases, sum(one.jobs for one in self.stage.plan.neighbours)
+        self.teller.step(
+            f"{phases.calm_s:g} s of calm, then {phases.beside_s:g} s beside"
+            f" {len(self.stage.plan.neighbours)} neighbours with {count} jobs"
+        )
+        self.neighbourhood.start(time.monotonic())
+        while not self.neighbourhood.over:
+            self.stage.crm.child.must_run()
+            time.sleep(LOOK_EVERY_S)
+
     def _under_fire(self, began: float) -> None:
         plan = self.stage.plan
         self.teller.step(f"{len(plan.jobs)} jobs and {len(plan.faults)} faults in {plan.load_s:g} s")
@@ -147,7 +169,7 @@ class _Acts:
             self.executioner.start()
         self.driver.start(began)
         while self.driver.busy or time.monotonic() - began < plan.load_s:
-            self.teller.load(len(self.producers.handed.jobs), len(plan.jobs))
+            self.teller.load(len(plan.jobs) - self.producers.left, len(plan.jobs))
             self.stage.crm.child.must_run()
             time.sleep(LOOK_EVERY_S)
         self._faults = self.stage.crm.faults()
@@ -156,6 +178,8 @@ class _Acts:
         self.driver.stop()
         if self.executioner:
             self.executioner.stop()
+        if self.neighbourhood:
+            self.neighbourhood.stop()
         self.producers.stop()
         self.recoveries.stop()
 
@@ -167,9 +191,17 @@ class _Acts:
         evidence = collect(self.stage, self.contender, handed, seen, tuple(self.fleet.exits))
         deeds = [*self.driver.deeds, *(self.executioner.deeds if self.executioner else [])]
         found = hits(deeds, evidence.requests, evidence.jobs)
+        if self.neighbourhood:
+            evidence = replace(
+                evidence,
+                waiting=self.neighbourhood.waiting(deeds, evidence.requests),
+                held_up=self.neighbourhood.held_up(by_job(found)),
+                lifted_at=self.neighbourhood.lifted_at,
+            )
         closed = {one["id"]: one["struck"] for one in self._faults if one["action"] == "close_on_accept"}
         judged = audit(evidence)
         names = [*(fault for fault in Fault if fault is not Fault.KILLER), *(rule.name for rule in plan.rules)]
+        names += [rule.name for rule in plan.neighbours_rules if not rule.name.startswith(SPARED)]
         return Run(
             name=self.contender.name,
             plan=plan,

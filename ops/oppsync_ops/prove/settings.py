@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from oppsync_ops.prove.form import Form
-from oppsync_ops.prove.plan import IN_FLIGHT, Allowance, Plan
+from oppsync_ops.prove.plan import Allowance, Plan
 from oppsync_ops.prove.stage import MARKER_FIELD, token
 from oppsync_worker.settings import Settings
 
@@ -54,7 +54,7 @@ def _table(name: str, allowance: Allowance, plan: Plan) -> Iterator[str]:
     yield from ("connect_seconds = 2.0", f"read_seconds = {form.read_s}", f"call_seconds = {form.call_s}")
     yield f"[{name}.budget]"
     yield from (f"requests = {allowance.requests}", f"window_seconds = {allowance.window_s}")
-    yield from (f"concurrency = {IN_FLIGHT}", f"cool_down_seconds = {form.cool_down_s}")
+    yield from (f"concurrency = {allowance.in_flight}", f"cool_down_seconds = {form.cool_down_s}")
     yield f"[{name}.retry]"
     yield from (f"max_attempts = {ATTEMPTS}", "first_delay_seconds = 0.3", f"max_delay_seconds = {form.retry_most_s}")
     yield from _tables_of_doubt(name, form, needs_met=plan.options.needs_met)

@@ -34,7 +34,7 @@ def settle(stage: Stage, contender: Contender, producers: Producers, told: Told)
         while True:
             seen |= contender.seen(client, [job for job in producers.so_far() if not _ended(seen.get(job))])
             ended = sum(_ended(one) for one in seen.values())
-            told(ended, len(stage.plan.jobs))
+            told(ended, len(seen) + producers.left)
             now = time.monotonic()
             if not producers.left and ended == len(seen):
                 break

@@ -37,8 +37,10 @@ REDIS_TIMEOUT_S: Final = 2.0
 class Redis:
     """The run's Redis, which can be killed and started again on its data and port."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *, patience_s: float = 15.0) -> None:
+        """`patience_s`: how long it may take to load its data when it is started again."""
         self._server: RedisServer = redis_server.start(data)
+        self._patience_s = patience_s
         self._over = False
         self._lock = threading.Lock()
         self.port = self._server.port
@@ -47,6 +49,11 @@ class Redis:
     def url(self) -> str:
         """Its own address, past every proxy, with the rights that jobs need."""
         return self._server.app_url
+
+    @property
+    def pid(self) -> int:
+        """The process that serves now."""
+        return self._server.process.pid
 
     def client(self) -> redis.Redis:
         """A client with every right, which fails at once when Redis is away."""
@@ -65,7 +72,7 @@ class Redis:
         """Start it again, with the data it had written."""
         with self._lock:
             if not self._over:
-                self._server = redis_server.start(self._server.data, port=self.port)
+                self._server = redis_server.start(self._server.data, port=self.port, patience_s=self._patience_s)
 
     def stop(self) -> None:
         """The end, for good."""
@@ -108,7 +115,7 @@ def staged(plan: Plan, folder: Path) -> Iterator[Stage]:
         options += ["--set", f"lead_required={'on' if plan.options.leads else 'off'}"]
         options += ["--set", f"journal_size={max(LEAST_ROWS, ROWS_PER_JOB * len(plan.jobs))}"]
         crm = Witness.start(processes, *options)
-        for declared in _instances(plan):
+        for declared in declarations(plan):
             crm.declare(declared)
         links = tuple(_links(stack, server, crm, worker) for worker in range(plan.options.workers))
         yield Stage(folder, plan, server, crm, links, processes)
@@ -141,7 +148,8 @@ def _quiet(port: int) -> Iterator[Proxy]:
                 proxy.flow()
 
 
-def _instances(plan: Plan) -> Iterator[dict[str, Any]]:
+def declarations(plan: Plan) -> Iterator[dict[str, Any]]:
+    """The instances of a plan, as the simulated CRM is told of them."""
     columns = [{"id": column, "automation": "welcome message"} for column in COLUMNS]
     for instance, allowance in plan.budgets.items():
         yield {

@@ -81,6 +81,9 @@ class Stock:
             found[job_id] = _seen(state, told.get("result"))
         return found
 
+    def many(self) -> None:
+        """One queue for everybody, and no hold: whoever is behind a neighbour waits."""
+
     def claims(self, client: redis.Redis) -> list[Claim]:
         """What the proof's own signal handlers noted."""
         hands: Any = client.hgetall(HANDS)
@@ -126,8 +129,8 @@ class Stock:
 
     def _waiting(self, client: redis.Redis) -> set[str]:
         raw: list[Any] = [one for queue in self.queues.values() for one in client.lrange(queue, 0, -1)]
-        raw += [json.dumps(json.loads(one)[0]).encode() for one in client.hvals("unacked")]
-        return set(filter(None, map(_id_in, raw)))
+        delivered: Any = client.hvals("unacked")
+        return set(filter(None, [*map(_id_in, raw), *(_id_in(one, delivered=True) for one in delivered)]))
 
 
 def _told(plan: Plan) -> dict[str, Any]:
@@ -144,10 +147,12 @@ def _told(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _id_in(raw: bytes) -> str | None:
+def _id_in(raw: bytes, *, delivered: bool = False) -> str | None:
+    """The id of a message; what is delivered and not acknowledged has its exchange and routing key beside it."""
     try:
-        found = json.loads(raw)["headers"]["id"]
-    except (ValueError, KeyError, TypeError):
+        document = json.loads(raw)
+        found = (document[0] if delivered else document)["headers"]["id"]
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         return None
     return found if isinstance(found, str) else None
 

@@ -8,7 +8,22 @@ from oppsync_ops.prove.hits import FaultCount, by_job
 from oppsync_ops.prove.plan import Plan
 from oppsync_ops.prove.run import Run
 from oppsync_ops.prove.settings import telling
+from oppsync_ops.prove.waits import figures
 
+LABELS: Final = {
+    "customers told twice": "customers notified twice",
+    "throttled": "throttled by the CRM, without an injected fault",
+    "unresolved doubt": "creates left in doubt",
+    "stuck": "jobs that stopped moving",
+    "waited for a neighbour": "waited for another instance",
+    "buried without need": "good jobs that became dead letters",
+    "not buried": "bad jobs that did not become dead letters",
+    "never handed over": "jobs that could not be enqueued",
+    "poison": "malformed messages that were not dead-lettered",
+    "in no place": "orphaned jobs that the sweep repaired",
+    "worker exits": "unexpected worker exits",
+}
+"""Plain words for checks, whose names are those of `--json`."""
 SHOWN: Final = 10
 """Breaches of each kind that are spelt out."""
 
@@ -24,7 +39,8 @@ def show(runs: Sequence[Run], repeat: str) -> None:
     _faults(runs)
     print_lines([""])
     _recoveries(runs)
-    print_lines(["", *_figures(ours), "", "What this rests on:"])
+    _waits(ours)
+    print_lines(["", *_figures(ours), "", "Settings of this run:"])
     print_facts(telling(ours.plan))
     print_lines(["", *_remarks(ours), f"To repeat: {repeat}"])
 
@@ -42,6 +58,7 @@ def show_plan(plan: Plan) -> None:
         for one in plan.faults
     ]
     rows += [{"fault": f"the CRM: {rule.name}", "chance": rule.given.get("p")} for rule in plan.rules]
+    rows += [{"fault": f"{one.instance}, {one.jobs} jobs: {one.trouble}"} for one in plan.neighbours]
     columns = [Column.of("at s", right=True), Column.of("fault")]
     print_table(rows, columns + [Column.of(name, right=True) for name in ("worker", "for s", "chance")])
     print_lines(["", "Settings:"])
@@ -54,20 +71,23 @@ def _heading(plan: Plan) -> Iterator[str]:
     yield f"Seed {plan.options.seed}, plan {plan.digest}, {plan.form.name} form, {plan.options.workers} workers."
     yield (
         f"{len(plan.jobs)} jobs over {plan.load_s:g} s: {creates} creates ({foreign} of them from another Celery"
-        f" application), {len(plan.jobs) - creates} updates; {len(plan.poison)} queue elements that are no jobs."
+        f" application), {len(plan.jobs) - creates} updates; {len(plan.poison)} malformed or hostile messages."
     )
+    if plan.neighbours:
+        beside = sum(one.jobs for one in plan.neighbours)
+        yield f"Beside them {len(plan.neighbours)} instances in trouble, with {beside} jobs."
 
 
 def _breaches(runs: Sequence[Run]) -> Iterator[Row]:
     for name in runs[0].audit.breaches:
-        yield {"breach": name, **{run.name: len(run.audit.breaches[name]) for run in runs}}
+        yield {"breach": LABELS.get(name, name), **{run.name: len(run.audit.breaches[name]) for run in runs}}
 
 
 def _details(run: Run) -> Iterator[str]:
     hits = by_job(run.hits)
     for name, breaches in run.audit.breaches.items():
         if breaches:
-            yield from ("", f"{run.name}: {name}")
+            yield from ("", f"{run.name}: {LABELS.get(name, name)}")
         for breach in breaches[:SHOWN]:
             yield f"  {breach.subject}: {breach.says}"
             if breach.subject in hits:
@@ -125,6 +145,28 @@ def _recoveries(runs: Sequence[Run]) -> None:
     print_table(rows, columns + [Column.of(name, right=True) for name in ("jobs", "median s", "most s", "never")])
 
 
+def _waits(run: Run) -> None:
+    rows: list[Row] = [
+        {
+            "when": one.phase.value,
+            "lane": one.lane,
+            "jobs": one.jobs,
+            "p50 s": f"{one.p50_s:.3f}",
+            "p99 s": f"{one.p99_s:.3f}",
+            "allowed s": None if one.allowed_s is None else f"{one.allowed_s:.3f}",
+            "hit": one.hit or None,
+            "most s": _seconds(one.hit_most_s) if one.hit else None,
+        }
+        for one in figures(run.evidence.waiting)
+    ]
+    if rows:
+        print_lines(["", "Seconds from enqueue to success, for instances with room in their budget:"])
+        columns = [Column.of("when"), Column.of("lane")]
+        columns += [Column.of(name, right=True) for name in ("jobs", "p50 s", "p99 s", "allowed s")]
+        columns += [Column.of("hit", "hit by a fault", right=True), Column.of("most s", "slowest of them", right=True)]
+        print_table(rows, columns)
+
+
 def _figures(run: Run) -> Iterator[str]:
     window_s = run.plan.form.window_s
     budgets = (f"{name} {one.most} of {one.budget}" for name, one in run.pace.items())
@@ -158,7 +200,7 @@ def _remarks(run: Run) -> Iterator[str]:
             " left to a person, and never sent again blindly. They are no breach in this run."
         )
     yield "Budgets are counted at the CRM, in every window wherever it begins, without any tolerance."
-    yield "Needed for the zeros: Redis with AOF always, a marker field in the CRM, a lead id in every create."
+    yield "These results need the settings above: AOF always, a marker field in the CRM, a lead id in every create."
 
 
 def _seconds(value: float | None) -> str:

@@ -6,7 +6,8 @@ import pytest
 
 from oppsync_ops.prove.audit import CHECKS, audit
 from oppsync_ops.prove.evidence import Applied, Evidence, Record, Request, Seen
-from oppsync_ops.prove.planned import ASTRAY, FIELD, TITLE, VALUE
+from oppsync_ops.prove.planned import ASTRAY, FIELD, TITLE, VALUE, Fate, PlannedJob
+from oppsync_ops.prove.waits import Phase, Wait, Waiting
 from oppsync_worker.contract.states import State
 from unit.prove.world import BAD, CREATE, DONE, FIRST, KILLER, RECORD, SECOND, kept, seen
 
@@ -20,6 +21,17 @@ LATE = Request(20.5, "alder", "GET", "/x", 200)
 def shows(part: str, version: int) -> Record:
     """The record, with one part that it should not show."""
     return replace(RECORD, versions={**RECORD.versions, part: version})
+
+
+CALM = tuple(Wait(f"c{n}", Phase.CALM, "bulk", n, 0.4) for n in range(20))
+SLOW = Waiting((*CALM, *(Wait(f"b{n}", Phase.BESIDE, "bulk", 100.0 + n, 9.0) for n in range(20))))
+LATE_JOB = replace(CREATE, number=7, fate=Fate.LATE)
+ALONE = replace(CREATE, number=8, fate=Fate.REFUSED_ALONE)
+
+
+def died(job: PlannedJob, cause: str = "exhausted") -> dict[str, Seen]:
+    """It is a dead letter."""
+    return {job.job_id: Seen(State.DEAD, cause)}
 
 
 PLANTED: dict[str, tuple[str, Evidence]] = {
@@ -83,6 +95,16 @@ PLANTED: dict[str, tuple[str, Evidence]] = {
     "a job that kills and is not called poison": ("not buried", kept(seen=seen(killer=Seen(State.DEAD, "rejected")))),
     "an update that was never tried": ("never handed over", kept(withheld=(replace(SECOND, version=4),))),
     "a create that was never tried": ("never handed over", kept(withheld=(replace(CREATE, number=3),))),
+    "a quiet job that waited for a neighbour": ("waited for a neighbour", kept(waiting=SLOW)),
+    "a good job that waited for another's refusal": (
+        "waited for a neighbour",
+        kept(held_up={CREATE.job_id: 30.0}, lifted_at=20.0),
+    ),
+    "a backlog's job that died": ("buried without need", kept(jobs={LATE_JOB.job_id: LATE_JOB}, seen=died(LATE_JOB))),
+    "a job refused alone that died of our own fault": (
+        "not buried",
+        kept(jobs={ALONE.job_id: ALONE}, seen=died(ALONE, "internal")),
+    ),
     "poison without a dead letter": ("poison", kept(buried={})),
     "a dead letter of nobody's": ("poison", kept(strangers=("raw-7",))),
     "a job that had to be put right": ("in no place", kept(strays={"lost": 1})),
@@ -181,3 +203,23 @@ def test_throttles_of_the_plan_are_none_of_ours() -> None:
     planned = Request(50.0, "alder", "POST", "/crmopportunity", 401, fault="throttled, 401 (alder)")
 
     assert found(kept(requests=(planned,))) == set()
+
+
+@pytest.mark.parametrize("state", [State.SUCCEEDED, State.EXPIRED])
+def test_a_backlog_may_expire(state: State) -> None:
+    """It had a deadline, and a budget for a few of its jobs."""
+    record = Record("alder", 101, LATE_JOB.job_id, {TITLE: 0, VALUE: 0, FIELD: 0})
+    records = (record,) if state is State.SUCCEEDED else ()
+    ended = {LATE_JOB.job_id: Seen(state, opportunity_id=101)}
+
+    judged = audit(Evidence(jobs={LATE_JOB.job_id: LATE_JOB}, seen=ended, records=records, requests=(), budgets={}))
+
+    assert judged.total == 0
+
+
+@pytest.mark.parametrize("seen", [Seen(State.DEAD, "rejected"), Seen(State.DEAD, "refused")])
+def test_a_job_refused_alone_may_die_of_the_refusal(seen: Seen) -> None:
+    """By whichever of the product's words for it."""
+    judged = audit(Evidence(jobs={ALONE.job_id: ALONE}, seen={ALONE.job_id: seen}, records=(), requests=(), budgets={}))
+
+    assert judged.total == 0

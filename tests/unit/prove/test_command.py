@@ -3,6 +3,7 @@
 import json
 
 import click
+import pytest
 from click.testing import CliRunner, Result
 
 from oppsync_ops.prove.command import prove
@@ -55,3 +56,39 @@ def test_too_little_is_refused() -> None:
     assert isinstance(refused.exception, click.BadParameter)
     assert refused.exception.param is not None
     assert refused.exception.param.name == "workers"
+
+
+@pytest.mark.parametrize("proof", ["--flood", "--failover"])
+def test_a_proof_of_its_own_has_a_plan_of_its_own(proof: str) -> None:
+    """With its settings, and nothing is started."""
+    done = planned(proof, "--seed", "3", "--json")
+
+    assert done.return_value == 0
+    assert json.loads(done.stdout)["seed"] == 3
+    assert json.loads(done.stdout)["settings"]["lease_seconds"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--flood", "--failover"),
+        ("--flood", "--against", "stock"),
+        ("--failover", "--without", "marker"),
+        ("--flood", "--minutes", "3"),
+        ("--kills", "3"),
+        ("--wait-replicas", "1"),
+        ("--jobs", "200000"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(arguments: tuple[str, ...]) -> None:
+    """Instead of being passed over."""
+    assert isinstance(planned(*arguments).exception, click.UsageError)
+
+
+def test_neighbours_can_be_left_out() -> None:
+    """For a quick look; the plan says so."""
+    beside, alone = (json.loads(planned("--json", *flags).stdout) for flags in ((), ("--alone",)))
+
+    assert len(beside["neighbours"]) == 6
+    assert alone["neighbours"] == []
+    assert set(alone["budgets"]) < set(beside["budgets"])

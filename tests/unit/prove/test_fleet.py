@@ -2,8 +2,6 @@
 
 import sys
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 from oppsync_ops.processes import Processes
 from oppsync_ops.prove.contender import Command
@@ -14,9 +12,8 @@ from stage import eventually
 def test_a_kill_does_not_cover_up_a_worker_that_had_ended(tmp_path: Path) -> None:
     """It was dead before the driver came for it, and before the supervisor looked."""
     with Processes(tmp_path) as processes:
-        stage = SimpleNamespace(processes=processes, plan=SimpleNamespace(options=SimpleNamespace(workers=1)))
-        ends = SimpleNamespace(command=lambda _worker: Command([sys.executable, "-c", "raise SystemExit(3)"], {}))
-        fleet = Fleet(cast("Any", stage), cast("Any", ends))
+        ends = Command([sys.executable, "-c", "raise SystemExit(3)"], {})
+        fleet = Fleet(processes, lambda _worker: ends, workers=1, patience_s=5)
         with fleet.held(0):
             fleet.start(0)
             name = fleet.name(0)

@@ -142,7 +142,8 @@ def test_the_worker_understands_its_settings(tmp_path: object, marker: bool) -> 
 
     read = Settings.from_environ({"SPRINTHUB_INSTANCES_FILE": str(file)})
 
-    assert set(read.instances) == set(INSTANCES)
+    assert set(read.instances) == set(plan.budgets) > set(INSTANCES)
     assert all(one.budget.requests == plan.budgets[name].requests for name, one in read.instances.items())
+    assert all(one.budget.concurrency == plan.budgets[name].in_flight for name, one in read.instances.items())
     assert {one.marker_field for one in read.instances.values()} == {"oppsync" if marker else None}
     assert {one.reconcile.on_probably_absent for one in read.instances.values()} == {"resend" if marker else "operator"}
