@@ -211,8 +211,8 @@ def start(
     passwords of this process.
 
     Raises:
-        NoRedisServer: there is no program, or it did not answer within `patience_s` seconds (loading much data takes long);
-            its log is quoted.
+        NoRedisServer: there is no program, or it did not answer within `patience_s` seconds (loading much data takes
+            long); its log is quoted.
     """
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     programs = server_programs()
