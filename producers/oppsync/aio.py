@@ -17,6 +17,7 @@ from oppsync_worker.contract.outcomes import Outcome
 from oppsync_worker.ledger.connect import LedgerUnavailable, connection_options, explain, redis_url
 from oppsync_worker.ledger.enqueuing import enqueue, receipt
 from oppsync_worker.ledger.reading import ask_outcomes, outcomes
+from oppsync_worker.ledger.rights import check, judge
 from oppsync_worker.ledger.scripts import run_async, run_many_async
 
 
@@ -34,12 +35,14 @@ class AsyncJobClient:
             retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), RETRIES),
             **connection_options(answer_timeout_s=ANSWER_TIMEOUT_S),
         )
+        self._may_enqueue = False
 
     async def enqueue(self, job: AnyJob) -> str:
         """Hand over one job in one round trip; gives its id, or that of the job with the same idempotency key.
 
         Raises:
             InvalidJob: the job is too large.
+            RightsMissing: the Redis user of `url` may not do what a producer needs.
             LedgerUnavailable: Redis did not take it within some seconds.
         """
         return (await self.hand_over([job]))[0].job_id
@@ -67,9 +70,12 @@ class AsyncJobClient:
         return ids
 
     async def hand_over(self, jobs: list[AnyJob]) -> list[Receipt]:
-        """Hand over jobs in one round trip, and learn which of them were new."""
+        """Hand over jobs in one round trip, and learn which of them were new. The first looks at the rights before."""
         calls = [enqueue(job) for job in jobs]
         try:
+            if not self._may_enqueue:
+                judge("producer", await run_async(self._redis, check("producer")))
+                self._may_enqueue = True
             answers = (
                 await run_many_async(self._redis, calls)
                 if len(calls) != 1

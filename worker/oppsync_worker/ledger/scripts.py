@@ -5,6 +5,7 @@ and gets the text. Both runners share `Call`, so a caller is written once.
 """
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,18 @@ from redis.exceptions import NoScriptError
 Argument = str | int | float | bytes
 
 _INCLUDE: Final = "-- #include "
+_AROUND: Final = "undo"
+"""The file that every script runs inside of."""
+
+READS: Final = frozenset(
+    {
+        *("exists", "get", "hexists", "hget", "hgetall", "hmget", "lindex", "llen", "lpos", "lrange", "pttl"),
+        *("srandmember", "time", "ttl", "zcard", "zrange", "zrangebyscore", "zscore"),
+    }
+)
+"""Commands of scripts that change nothing."""
+
+_READ: Final = re.compile(rf"redis\.call\('({'|'.join(sorted(READS)).upper()})'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +52,13 @@ class Call:
 
 @cache
 def load(name: str) -> Script:
-    """Read a script and put in the files that its `-- #include` lines name, each of them once."""
-    text = "\n".join(_lines(name, set()))
+    """Read a script and put in the files that its `-- #include` lines name, each of them once.
+
+    The whole is the body of a function of its own, which takes effect whole or not at all (`lua/undo.lua`).
+    """
+    # Reads go to Redis itself: there is nothing to take back, and they are the most of what a script does.
+    around, body = _lines(_AROUND, set()), (_READ.sub(r"server('\1'", line) for line in _lines(name, set()))
+    text = "\n".join([*around, "local function main()", *body, "end", "return whole(main)"])
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -51,6 +69,11 @@ def _lines(name: str, included: set[str]) -> Iterator[str]:
         elif (other := line.removeprefix(_INCLUDE).strip()) not in included:
             included.add(other)
             yield from _lines(other, included)
+
+
+def lines_of(name: str) -> list[str]:
+    """A script with its includes, without what is put around it."""
+    return list(_lines(name, set()))
 
 
 def run(client: "redis.Redis", call: Call) -> Any:

@@ -4,11 +4,19 @@
 -- Returns {job id, 1 if it was recorded now}
 local id, kind, instance, lane, key, ref, target = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local not_before, deadline = tonumber(ARGV[8]), tonumber(ARGV[9])
-if redis.call('EXISTS', job_key(id)) == 1 then return { id, 0 } end
+-- Whether a job stands under this id. What an aborted enqueueing has left, for want of the right to take it back, is none
+-- (undo.lua).
+local function stands(other)
+  if redis.call('EXISTS', job_key(other)) == 0 then return false end
+  if redis.call('HGET', job_key(other), 'cause') ~= 'aborted' then return true end
+  redis.call('HDEL', job_key(other), 'cause', 'detail')
+  return false
+end
+if stands(id) then return { id, 0 } end
 if key ~= '' then
   local idem = P .. 'idem:' .. instance .. ':' .. key
   local first = redis.call('GET', idem)
-  if first then return { first, 0 } end
+  if first and stands(first) then return { first, 0 } end
   redis.call('SET', idem, id)
 end
 local now = now_ms()
