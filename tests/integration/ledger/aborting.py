@@ -86,6 +86,20 @@ def everything(client: redis.Redis) -> dict[bytes, tuple[Any, ...]]:
     return found
 
 
+def abort(client: redis.Redis, call: Call, write: int, compose: Callable[[str], Script] = load) -> tuple[bool, Any]:
+    """Run a script and abort it before that write; whether it came to it, and its answer otherwise."""
+    script = abortable(call.script, compose)
+    client.set(AT, write)
+    try:
+        return False, client.eval(script.text, 0, *call.arguments)
+    except redis.ResponseError as error:
+        if SAID not in str(error):
+            raise
+        return True, None
+    finally:
+        client.delete(AT)
+
+
 class Aborter:
     """Runs scripts; each is aborted at every one of its writes first, and must have changed nothing."""
 
@@ -101,15 +115,9 @@ class Aborter:
             before = everything(client)
             write = 1
             while True:
-                script = abortable(call.script, self._compose)
-                client.set(AT, write)
-                try:
-                    return client.eval(script.text, 0, *call.arguments)
-                except redis.ResponseError as error:
-                    if SAID not in str(error):
-                        raise
-                finally:
-                    client.delete(AT)
+                aborted, answer = abort(client, call, write, self._compose)
+                if not aborted:
+                    return answer
                 self.aborts[call.script] += 1
                 changed = _difference(before, everything(client))
                 assert not changed, f"{call.script} was aborted before its write {write}, and has changed {changed}"
