@@ -61,7 +61,9 @@ _MAY_CHANGE: Final = {b"oppsync:order", b"oppsync:claim-seq", AT.encode()}
 
 def abortable(name: str, compose: Callable[[str], Script] = load) -> Script:
     """A script that looks for when it is to be aborted."""
-    text = _PREFIX + compose(name).text
+    # Without an undo log it was published in the midst of all else.
+    prefix = _PREFIX.replace("then at = 0 end", "then at = at end") if compose is without_undo else _PREFIX
+    text = prefix + compose(name).text
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
