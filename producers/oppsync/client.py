@@ -16,7 +16,8 @@ from oppsync_worker.contract.outcomes import Outcome
 from oppsync_worker.ledger.connect import LedgerUnavailable, connection_options, explain, redis_url
 from oppsync_worker.ledger.enqueuing import enqueue_in_order, receipts
 from oppsync_worker.ledger.reading import ask_outcomes, outcomes
-from oppsync_worker.ledger.scripts import run_in_order
+from oppsync_worker.ledger.rights import check, judge
+from oppsync_worker.ledger.scripts import run, run_in_order
 
 
 class JobClient:
@@ -37,6 +38,7 @@ class JobClient:
             retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), RETRIES),
             **connection_options(answer_timeout_s=ANSWER_TIMEOUT_S),
         )
+        self._may_enqueue = False
 
     def enqueue(self, job: AnyJob) -> str:
         """Hand over one job in one round trip; gives its id, or that of the job with the same idempotency key.
@@ -44,6 +46,7 @@ class JobClient:
         Raises:
             InvalidJob: the job is too large.
             JobConflict: another job stands under its id or its idempotency key.
+            RightsMissing: the Redis user of `url` may not do what a producer needs.
             LedgerUnavailable: Redis did not take it within some seconds.
         """
         return job_id(self.hand_over([job])[0])
@@ -61,12 +64,18 @@ class JobClient:
     def hand_over(self, jobs: list[AnyJob]) -> list[Receipt]:
         """Hand over jobs in one round trip and in order, and learn of each whether it was new, or why it was refused.
 
+        The first call looks at the rights of the Redis user before.
+
         Raises:
             InvalidJob: a job is too large; none was handed over.
+            RightsMissing: the Redis user may not do what a producer needs; none was handed over.
             LedgerUnavailable: Redis did not take all of them; those that it took come before those that it did not.
         """
         calls = enqueue_in_order(jobs)
         try:
+            if not self._may_enqueue:
+                judge("producer", run(self._redis, check("producer")))
+                self._may_enqueue = True
             return receipts(jobs, run_in_order(self._redis, calls))
         except RedisError as error:
             raise LedgerUnavailable(explain(error)) from error

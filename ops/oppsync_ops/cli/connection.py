@@ -14,15 +14,18 @@ from redis.retry import Retry
 
 from oppsync.client import JobClient
 from oppsync_worker.ledger.connect import LedgerUnavailable, NoRedisUrl, connection_options, explain, redis_url
+from oppsync_worker.ledger.rights import check, judge
+from oppsync_worker.ledger.scripts import run
 
 _OFF: Final = "the embedded Redis of this directory does not answer: run `oppsync redis start`"
 
 
 @contextmanager
-def connected() -> Iterator[Redis]:
-    """A connection for as long as the block lasts.
+def connected(*, acting: bool = False) -> Iterator[Redis]:
+    """A connection for as long as the block lasts; to act on jobs, the rights of an operator are looked at first.
 
     Raises:
+        RightsMissing: this Redis user may not do what an operator does.
         NoRedisUrl: nothing says where Redis is, or what says so is no address.
         LedgerUnavailable: Redis failed within the block.
     """
@@ -31,6 +34,8 @@ def connected() -> Iterator[Redis]:
     except ValueError:
         raise _not_an_address() from None
     with client, in_words():
+        if acting:
+            judge("operator", run(client, check("operator")))
         yield client
 
 

@@ -105,7 +105,7 @@ def _run(
 ) -> int:
     if wanted.is_everything and not everything:
         raise click.UsageError(f"say which letters: IDs, a filter such as --instance, or --all to {verb} every one")
-    with connected() as client:
+    with connected(acting=True) as client:
         now = now_ms(client)
         selection = Selection.of(letters(client, wanted, now=now))
         refused = _not_dead(client, wanted, selection)

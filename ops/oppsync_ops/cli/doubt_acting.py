@@ -39,7 +39,7 @@ def look(*, job_ids: tuple[str, ...], as_json: bool) -> int:
     Useful when the CRM could not tell before: its lists were refused, or too long.
     """
     by = operator()
-    with connected() as client:
+    with connected(acting=True) as client:
         answers = [operating.word(run(client, operating.inquire(job_id, by=by))) for job_id in job_ids]
     return _tell(Counter(answers), "are looked for again", as_json=as_json)
 
@@ -52,7 +52,7 @@ def look(*, job_ids: tuple[str, ...], as_json: bool) -> int:
 def adopt(*, job_id: str, record: int, though_taken: bool, as_json: bool) -> int:
     """Say that the job has made the record of the CRM with this id: it has succeeded, and its updates go on."""
     ttl_s = outcome_ttl_s(os.environ)
-    with connected() as client:
+    with connected(acting=True) as client:
         doubts = read_named(client, [job_id])
         if not doubts:
             return _not_in_doubt(client, job_id, as_json=as_json)
@@ -142,7 +142,7 @@ def _act(
         raise click.UsageError(
             f"say which doubts: IDs, --instance, or --all to {verb} every one that waits for a person"
         )
-    with connected() as client:
+    with connected(acting=True) as client:
         found = _chosen(client, job_ids, instance)
         chosen = [one.job_id for one in found if allowed(one)]
         refused = Counter({"still looked for": len(found) - len(chosen)})

@@ -10,6 +10,8 @@ from oppsync_ops.embedded.home import Home
 from oppsync_ops.embedded.server import OPEN, Embedded, find
 from oppsync_ops.embedded.server import start as start_server
 from oppsync_ops.embedded.server import stop as stop_server
+from oppsync_worker.ledger.rights import ROLES
+from oppsync_worker.ledger.rights import acl as acl_line
 
 
 @click.group()
@@ -56,6 +58,22 @@ def status(*, as_json: bool) -> int:
             click.echo("not running")
         return BAD_NEWS
     _show(server, as_json=as_json, state="running")
+    return DONE
+
+
+@redis.command()
+@click.argument("role", type=click.Choice(sorted(ROLES)))
+@json_option
+def acl(role: str, *, as_json: bool) -> int:
+    """Print the ACL line that gives a Redis user the rights of ROLE, and no others. Change the password in it.
+
+    It is made from what this version's scripts and clients use; run it again after an upgrade.
+    """
+    line = acl_line(ROLES[role], password="change-me")  # noqa: S106 - says that it is none
+    if as_json:
+        print_json({"role": role, "for": ROLES[role].what, "acl": line})
+    else:
+        click.echo(line)
     return DONE
 
 

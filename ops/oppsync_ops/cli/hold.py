@@ -67,7 +67,7 @@ def list_holds(*, as_json: bool) -> int:
 def set_hold(*, instance: str, why: str) -> int:
     """Put an instance on hold. Calls in flight end as they will."""
     said = f"{why} ({operator()})" if why else f"set by {operator()}"
-    with connected() as client:
+    with connected(acting=True) as client:
         fresh = run(client, operating.hold(instance, cause=CAUSE, note=said))
     click.echo(f"{instance} is on hold" + ("" if fresh else "; it was before, and now with this note"))
     return DONE
@@ -77,7 +77,7 @@ def set_hold(*, instance: str, why: str) -> int:
 @click.argument("instance", type=InstanceName())
 def release(*, instance: str) -> int:
     """Lift the hold of an instance; exit code 1 when there is none."""
-    with connected() as client:
+    with connected(acting=True) as client:
         held = int(run(client, operating.unhold(instance)))
         left = read_hold(client, instance) if held < 0 else None
     if held >= 0:

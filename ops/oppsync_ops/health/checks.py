@@ -72,7 +72,10 @@ def why_not_ready(beat: Beat, now: float, *, refused: Collection[str]) -> str | 
     if beat.redis_at is None or heard_s > STALE_AFTER_S:
         return f"{name} has not heard of Redis for {heard_s:.0f} s: look at its log for `ledger_unavailable`"
     if not beat.announced:
-        return f"{name} has not told Redis of its instances yet; it does so within seconds of hearing of Redis"
+        return (
+            f"{name} has not told Redis of its instances yet; it does so within seconds of hearing of Redis, unless "
+            "its Redis user lacks rights: look at its log for `rights_missing`"
+        )
     on_hold = set(refused) & set(beat.names) if beat.names else set(refused)
     if len(on_hold) >= beat.instances:
         first = ", ".join(sorted(on_hold)[:NAMED_MOST]) + (", ..." if len(on_hold) > NAMED_MOST else "")

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from integration.ledger import laws
+from integration.ledger.aborting import abort
 from integration.ledger.desk import LANES
 from integration.ledger.drawn import A_MINUTE_MS, ANSWERS, ANY, ENDINGS, INSTANCES, SEEN, TTL_S, Claim, Focus, drafts
 from integration.ledger.meddled import meddled
@@ -63,6 +64,8 @@ class Lives(RuleBasedStateMachine):
         self.unsure: dict[tuple[str, str], str] = {}
         """Record -> the update of which an answer was lost, and which may still be carried out."""
         self.focus = Focus.EVERYTHING
+        self.abort_at = 0
+        """Before which of its writes the next script is aborted; 0 for none."""
         for instance in INSTANCES:
             self.announce(instance, after_dead="go_on")
 
@@ -83,8 +86,19 @@ class Lives(RuleBasedStateMachine):
         return draft.model_copy(update=given)
 
     def run(self, call: Call) -> Any:
-        """Run a script; none may ever raise."""
+        """Run a script; none may ever raise, unless it is aborted: then it is asked again, as callers do."""
+        if self.abort_at:
+            at, self.abort_at = self.abort_at, 0
+            aborted, answer = abort(self.client, call, at)
+            if not aborted:
+                return answer
+            self.all_is_well()
         return run(self.client, call)
+
+    @rule(write=st.integers(1, 16))
+    def the_next_script_is_aborted(self, write: int) -> None:
+        """For want of a right, or of memory, or by a bug."""
+        self.abort_at = write
 
     def entry(self, job_id: str) -> dict[str, str]:
         """A job's entry."""

@@ -8,7 +8,10 @@ import pytest
 import redis
 from redis.asyncio import Redis
 
-from integration.ledger.desk import ATTEMPT, Desk, change, deal, titles
+from integration.ledger import laws
+from integration.ledger.aborting import abort, without_undo
+from integration.ledger.desk import ATTEMPT, TTL_S, Desk, change, deal, titles
+from integration.ledger.snapshot import Snapshot
 from oppsync_worker.engine import sweep as sweeping_module
 from oppsync_worker.engine.sweep import Sightings, Sweep
 from oppsync_worker.ledger import ends, keys, operating
@@ -234,6 +237,30 @@ async def test_an_ended_job_that_would_never_be_forgotten_is(desk: Desk, redis_u
     assert await sweep(redis_url) == Counter({"never forgotten": 1})
 
     assert desk.client.ttl(keys.job(job.job_id)) > 0
+
+
+@pytest.mark.parametrize("write", range(1, 17))
+async def test_an_adoption_that_an_older_version_has_left_by_halves_is_finished(
+    desk: Desk, redis_url: str, write: int
+) -> None:
+    """Its create had succeeded, and the updates that waited for it were blocked for ever."""
+    create, update = deal(external_ref="r"), change("r")
+    desk.enqueue(create, update)
+    hand, _, _ = desk.send_next()
+    desk.run(ends.doubt(hand, attempt=ATTEMPT))
+    desk.begin(*desk.one())
+    adopt = operating.adopt(create.job_id, opportunity_id=9, result={}, by="me", ttl_s=TTL_S, though_taken=True)
+    assert abort(desk.client, adopt, write, without_undo) == (True, None)
+
+    desk.run(adopt)
+    await sweep(redis_url)
+    await sweep(redis_url)
+
+    assert await sweep(redis_url) == Counter()
+    assert desk.states([create, update]) == ["succeeded", "queued"]
+    seen = Snapshot.of(desk.client)
+    laws.every_job_is_in_exactly_one_place(seen, desk.jobs, ())
+    laws.updates_stand_in_the_line_of_their_record(seen)
 
 
 def test_one_worker_sweeps_at_a_time(ledger: redis.Redis) -> None:

@@ -24,7 +24,7 @@ from redis.exceptions import RedisError, ResponseError
 from oppsync_worker.contract.states import Cause
 from oppsync_worker.engine.hands import Hands
 from oppsync_worker.engine.sweep import Sweep
-from oppsync_worker.ledger import claims, presence
+from oppsync_worker.ledger import claims, presence, rights
 from oppsync_worker.ledger.connect import explain
 from oppsync_worker.ledger.promoting import promote, promoted
 from oppsync_worker.ledger.scripts import Call, run_async, run_many_async
@@ -140,6 +140,9 @@ class Housekeeping:
                 if not isinstance(error, ResponseError) or name == "restore":
                     self._patient_until = asyncio.get_running_loop().time() + self._lease_ms / 1000
                 pause = 1.0
+            except rights.RightsMissing as error:
+                self._reporter.notice("rights_missing", message=str(error))
+                pause = 10.0
             except Exception:
                 logger.exception("%s failed", name)
                 pause = 5.0
@@ -206,6 +209,8 @@ class Housekeeping:
         return min(max(done.wake_ms / 1000, 0.005), PROMOTE_PAUSE_S)
 
     async def _announce(self) -> float:
+        if not self.announced:
+            rights.judge("worker", await run_async(self._redis, rights.check("worker")))
         for start in range(0, len(self._announcements), 500):
             for answer in await run_many_async(self._redis, self._announcements[start : start + 500]):
                 if isinstance(answer, RedisError):

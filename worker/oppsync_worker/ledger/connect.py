@@ -84,16 +84,23 @@ def connection_options(*, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> dict[st
     }
 
 
+_NOT_PERMITTED: Final = (
+    "Redis does not permit this user what the ledger needs: `oppsync redis acl` prints what each role needs"
+)
 _EXPLANATIONS: Final[tuple[tuple[type[RedisError], str], ...]] = (
     (BusyLoadingError, "Redis is still loading its data; try again in a moment"),
     (ReadOnlyError, "Redis is read-only: this is a replica, point REDIS_URL at the primary"),
     (OutOfMemoryError, "Redis is out of memory and refuses writes: raise maxmemory or drain the queues"),
     (AuthenticationError, "Redis refused the user or password in REDIS_URL"),
-    (NoPermissionError, "Redis does not permit this user what the ledger needs (see the runbook for the ACL)"),
+    (NoPermissionError, _NOT_PERMITTED),
 )
 _MARKS: Final = (
     ("MISCONF", "Redis cannot write its data to disk and refuses writes: look at its log and its disk"),
     ("OOM", "Redis is out of memory and refuses writes: raise maxmemory or drain the queues"),
+    # Redis 6.2, and those after it.
+    ("The user executing the script", _NOT_PERMITTED),
+    ("ACL failure", _NOT_PERMITTED),
+    ("NOPERM", _NOT_PERMITTED),
     ("READONLY", "Redis is read-only: this is a replica, point REDIS_URL at the primary"),
 )
 

@@ -5,6 +5,7 @@ gets the text. Both runners share `Call`, so a caller is written once.
 """
 
 import hashlib
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +20,23 @@ from redis.exceptions import NoScriptError
 
 Argument = str | int | float | bytes
 
-_INCLUDE: Final = "-- #include "
+INCLUDE: Final = "-- #include "
+"""How a script names another file of the same folder, which is put in its place."""
+
 OUT_OF_TURN: Final = b"out of turn"
 """What `lua/enqueue.lua` answers when the call before it has not taken effect."""
+AROUND: Final = "undo"
+"""The file that every script runs inside of."""
+
+READS: Final = frozenset(
+    {
+        *("exists", "get", "hexists", "hget", "hgetall", "hmget", "lindex", "llen", "lpos", "lrange", "pttl"),
+        *("srandmember", "time", "ttl", "zcard", "zrange", "zrangebyscore", "zscore"),
+    }
+)
+"""Commands of scripts that change nothing."""
+
+_READ: Final = re.compile(rf"redis\.call\('({'|'.join(sorted(READS)).upper()})'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +86,28 @@ def _bytes(call: Call, argument: object) -> bytes:
 
 @cache
 def load(name: str) -> Script:
-    """Read a script and put in the files that its `-- #include` lines name, each of them once."""
-    text = "\n".join(_lines(name, set()))
+    """Read a script and put in the files that its `-- #include` lines name, each of them once.
+
+    The whole is the body of a function of its own, which takes effect whole or not at all (`lua/undo.lua`).
+    """
+    # Reads go to Redis itself: there is nothing to take back, and they are the most of what a script does.
+    around, body = _lines(AROUND, set()), (_READ.sub(r"server('\1'", line) for line in _lines(name, set()))
+    text = "\n".join([*around, "local function main()", *body, "end", "return whole(main)"])
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 def _lines(name: str, included: set[str]) -> Iterator[str]:
     for line in (files(__package__) / "lua" / f"{name}.lua").read_text("utf-8").splitlines():
-        if not line.startswith(_INCLUDE):
+        if not line.startswith(INCLUDE):
             yield line
-        elif (other := line.removeprefix(_INCLUDE).strip()) not in included:
+        elif (other := line.removeprefix(INCLUDE).strip()) not in included:
             included.add(other)
             yield from _lines(other, included)
+
+
+def lines_of(name: str) -> list[str]:
+    """A script with its includes, without what is put around it."""
+    return list(_lines(name, set()))
 
 
 def run(client: "redis.Redis", call: Call) -> Any:

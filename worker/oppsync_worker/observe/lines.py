@@ -24,6 +24,7 @@ EVENTS: Final[Mapping[str, str]] = MappingProxyType(
         "settings": "The settings in force; of a secret only whether it is configured.",
         "sentry": "Whether errors are reported to Sentry, and as which release.",
         "ledger_unavailable": "Redis did not answer; the claim is left to its lease and nothing is lost.",
+        "rights_missing": "The worker's Redis user may not do what a worker needs; the message names what is lacking.",
         "restored": "Claims of a lost worker were put back into their lanes.",
         "promoted": "Scheduled jobs fell due and were put into their lanes.",
         "stale_claim": "An attempt's end was refused because its claim was lost meanwhile.",
@@ -48,6 +49,7 @@ LOUD: Final = frozenset(
     {
         "observer_failed",
         "ledger_unavailable",
+        "rights_missing",
         "restored",
         "stale_claim",
         "recalled",

@@ -16,15 +16,24 @@ local function conflict(standing, which)
   return { standing, -1, which, kind or '', instance or '' }
 end
 
+-- Whether a job stands under this id. What an aborted enqueueing has left, for want of the right to take it back, is none
+-- (undo.lua).
+local function stands(other)
+  if redis.call('EXISTS', job_key(other)) == 0 then return false end
+  if redis.call('HGET', job_key(other), 'cause') ~= 'aborted' then return true end
+  redis.call('HDEL', job_key(other), 'cause', 'detail')
+  return false
+end
+
 local function enqueue(id, kind, instance, lane, key, ref, target, not_before, deadline, digest, message)
   not_before, deadline = tonumber(not_before), tonumber(deadline)
-  if redis.call('EXISTS', job_key(id)) == 1 then
+  if stands(id) then
     return differs(id, kind, instance, digest) and conflict(id, 'id') or { id, 0 }
   end
   if key ~= '' then
     local idem = P .. 'idem:' .. instance .. ':' .. key
     local first = redis.call('GET', idem)
-    if first then
+    if first and stands(first) then
       if differs(first, kind, instance, digest) then return conflict(first, 'key') end
       local state, cause = unpack(redis.call('HMGET', job_key(first), 'state', 'cause'))
       -- What newer updates have superseded was settled by them; what a person dropped has not been done.

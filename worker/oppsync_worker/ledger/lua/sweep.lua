@@ -35,6 +35,34 @@ local function mend_line(job)
   end
 end
 
+-- The record that a person has named last, if nobody has written it down elsewhere.
+local function adopted_record(job)
+  local last = redis.call('LINDEX', P .. 'attempts:' .. job.id, -1)
+  local ok, said = pcall(cjson.decode, last or '')
+  return ok and type(said) == 'table' and said.event == 'adopted' and said.opportunity_id and int(said.opportunity_id) or nil
+end
+
+-- Who waits for a record that is known goes on: the create's end was told by halves.
+local function mend_resolving(job)
+  if not job.ref then return end
+  local refs, made = P .. 'refs:' .. job.instance, nil
+  if job.state == 'blocked' and job.record == 'ref:' .. job.ref then
+    made = redis.call('HGET', refs, job.ref)
+  elseif job.state == 'succeeded' and job.kind == CREATE
+    and redis.call('EXISTS', P .. 'record:' .. job.instance .. ':ref:' .. job.ref) == 1 then
+    made = redis.call('HGET', job_key(job.id), 'opportunity_id') or adopted_record(job)
+    if made then
+      redis.call('HSET', job_key(job.id), 'opportunity_id', made)
+      redis.call('HSET', refs, job.ref, made)
+    end
+  end
+  if not made then return end
+  mend(job.id, 'unresolved')
+  if job.state == 'blocked' then mend_line(job) end
+  resolve(job.instance, job.ref, made, now)
+  return true
+end
+
 local SCORES = { scheduled = function() return now end, waiting = turn, held = turn }
 
 for i = 4, #ARGV do
@@ -65,6 +93,7 @@ for i = 4, #ARGV do
       suspects[#suspects + 1] = int(since)
     end
   elseif ENDED[state] and redis.call('TTL', key) < 0 then
+    redis.call('HDEL', key, 'message')
     retire(job, ttl_s)
     mend(job.id, 'never forgotten')
   end
@@ -78,6 +107,7 @@ for i = 4, #ARGV do
     redis.call('ZADD', P .. 'probes', int(now), job.id)
     mend(job.id, 'out of sight')
   end
+  if mend_resolving(job) then job = read(job.id) end
   if job.record and (IDLE[job.state] or job.state == 'queued' or job.state == 'sending') then mend_line(job) end
 end
 return { suspects, mended }

@@ -1,0 +1,299 @@
+-- An undo log: a script takes effect whole, or not at all. Every script runs inside of this one (ledger/scripts.py).
+--
+-- Redis does not roll back: a script that is stopped between two writes, by a missing right or a bug, has done the first
+-- and not the second. So `redis.call` is another function here: before it writes it notes how to take the write back, and
+-- after an error all that was done is taken back, latest first, and the error is raised again.
+--
+-- An inverse needs its own rights (ledger/rights.py). If one is refused, the error says so, and what is left is put right
+-- by the caller's repeat or by the sweep.
+--
+-- This runs around every script: few closures, few calls. Mostly what a write did is known from its answer, or it is left
+-- out because there is nothing to do; only else is anything asked for beforehand.
+
+local server = redis.call
+local log, size = {}, 0
+-- What is published cannot be taken back, and so is sent when all else is done. (If Redis refuses that, it refuses the
+-- first.)
+local published = {}
+-- Claims are deleted when all else is done: a claim has the only copy of its message, and what has not been deleted need
+-- not be put back. (So a script must not ask for a claim that it has let go of.)
+local let_go_of = {}
+
+local function note(kind, key, a, b)
+  size = size + 1
+  log[size] = { kind, key, a, b }
+end
+
+-- All of a key that is about to be deleted: how it is put back, what it holds, how long it lives; nothing if there is none.
+local function look_at(key)
+  local readers = { { 'fields', 'HGETALL' }, { 'members', 'ZRANGE', 0, -1, 'WITHSCORES' }, { 'elements', 'LRANGE', 0, -1 } }
+  for _, reader in ipairs(key:find('^celery%-task%-meta%-') and {} or readers) do
+    local found = redis.pcall(reader[2], key, unpack(reader, 3))
+    if not found.err then
+      if found[1] == nil then return end
+      return reader[1], found, server('PTTL', key)
+    end
+    if not found.err:find('WRONGTYPE', 1, true) then error(found.err, 0) end
+  end
+  local value = server('GET', key)
+  if value then return 'string', value, server('PTTL', key) end
+end
+
+local function write(command, key, a, b, ...)
+  if command == 'HSET' then
+    if ... then
+      local names, given = { a }, { ... }
+      for i = 2, #given, 2 do names[#names + 1] = given[i - 1] end
+      local before = server('HMGET', key, unpack(names))
+      local added = server(command, key, a, b, ...)
+      note('named', key, names, before)
+      return added
+    end
+    local before = server('HGET', key, a)
+    if before == b then return 0 end
+    local added = server(command, key, a, b)
+    note('field', key, a, before)
+    return added
+  elseif command == 'ZADD' then
+    if a == 'XX' then
+      local score = server('ZSCORE', key, ...)
+      if not score then return 0 end
+      server(command, key, b, ...)
+      note('member', key, ..., score)
+      return 0
+    elseif a == 'NX' then
+      local added = server(command, key, a, b, ...)
+      if added == 1 then note('member', key, ..., false) end
+      return added
+    end
+    local added = server(command, key, 'NX', a, b)
+    if added == 1 then
+      note('member', key, b, false)
+    else
+      local score = server('ZSCORE', key, b)
+      server(command, key, a, b)
+      note('member', key, b, score)
+    end
+    return ... and added + write(command, key, ...) or added
+  elseif command == 'ZREM' then
+    local score = server('ZSCORE', key, a)
+    if score then
+      server(command, key, a)
+      note('member', key, a, score)
+    end
+    return (score and 1 or 0) + (b and write(command, key, b, ...) or 0)
+  elseif command == 'HDEL' then
+    if b then
+      local names, found = { a, b, ... }, false
+      local before = server('HMGET', key, unpack(names))
+      for i = 1, #names do found = found or before[i] end
+      if not found then return 0 end
+      local gone = server(command, key, unpack(names))
+      note('named', key, names, before)
+      return gone
+    end
+    local before = server('HGET', key, a)
+    if not before then return 0 end
+    server(command, key, a)
+    note('field', key, a, before)
+    return 1
+  elseif command == 'LPUSH' or command == 'RPUSH' then
+    local length = server(command, key, a)
+    note('pushed', key, command == 'LPUSH' and 'LPOP' or 'RPOP')
+    return b and write(command, key, b, ...) or length
+  elseif command == 'SET' then
+    local answer
+    if not b then
+      answer = server(command, key, a, 'NX')
+    elseif b ~= 'KEEPTTL' then
+      answer = server(command, key, a, 'NX', b, ...)
+    end
+    if answer then
+      note('string', key, false)
+      return answer
+    end
+    local before, ttl = server('GET', key), server('PTTL', key)
+    answer = b and server(command, key, a, b, ...) or server(command, key, a)
+    note('string', key, before, ttl)
+    return answer
+  elseif command == 'DEL' then
+    local deleted = 1
+    if key:find('^oppsync:claim:') then
+      let_go_of[#let_go_of + 1] = key
+    else
+      local kind, before, ttl = look_at(key)
+      deleted = kind and server(command, key) or 0
+      if kind then note(kind, key, before, ttl) end
+    end
+    return a and deleted + write(command, a, b, ...) or deleted
+  elseif command == 'PUBLISH' then
+    published[#published + 1] = { command, key, a }
+    return 0
+  elseif command == 'EXPIRE' then
+    -- Of what ends: it had no time before.
+    local done = server(command, key, a)
+    if done == 1 then note('persist', key) end
+    return done
+  elseif command == 'HINCRBY' then
+    local before = server('HGET', key, a)
+    local value = server(command, key, a, b)
+    note('field', key, a, before)
+    return value
+  elseif command == 'HSETNX' then
+    local done = server(command, key, a, b)
+    if done == 1 then note('field', key, a, false) end
+    return done
+  elseif command == 'SADD' or command == 'SREM' then
+    local done = server(command, key, a)
+    if done == 1 then note('command', key, command == 'SADD' and 'SREM' or 'SADD', a) end
+    return b and done + write(command, key, b, ...) or done
+  elseif command == 'RPOP' or command == 'LPOP' then
+    local value = server(command, key)
+    if value then note('command', key, command == 'LPOP' and 'LPUSH' or 'RPUSH', value) end
+    return value
+  elseif command == 'ZREMRANGEBYSCORE' then
+    local found = server('ZRANGEBYSCORE', key, a, b, 'WITHSCORES')
+    if not found[1] then return 0 end
+    local removed = server(command, key, a, b)
+    note('members', key, found)
+    return removed
+  elseif command == 'LTRIM' then
+    -- Lists that are trimmed are short, and mostly not too long yet.
+    local length = server('LLEN', key)
+    if b == -1 and (a == 0 or a <= -length) then return end
+    local before, ttl = server('LRANGE', key, 0, -1), server('PTTL', key)
+    server(command, key, a, b)
+    note('elements', key, before, ttl)
+    return
+  end
+  -- LSET
+  local before = server('LINDEX', key, a)
+  local answer = server(command, key, a, b)
+  note('element', key, a, before)
+  return answer
+end
+
+local WRITES = { HSET = true, ZADD = true, ZREM = true, HDEL = true, LPUSH = true, RPUSH = true, SET = true, DEL = true,
+  PUBLISH = true, EXPIRE = true, HINCRBY = true, HSETNX = true, SADD = true, SREM = true, RPOP = true, LPOP = true,
+  ZREMRANGEBYSCORE = true, LTRIM = true, LSET = true }
+
+-- Reads pass through; and so do two writes: numbers that are given out once (INCR; a gap harms nobody), and the time of
+-- what is only useful for a while (PEXPIRE; it may as well stay for longer).
+local function call(command, ...)
+  if WRITES[command] then return write(command, ...) end
+  return server(command, ...)
+end
+
+local function take_all_back()
+  local TAKE_BACK = {}
+
+  -- Where a command may be forbidden, another one does nearly the same.
+  local function first_permitted(...)
+    local refused
+    for _, words in ipairs({ ... }) do
+      local answer = redis.pcall(unpack(words))
+      if type(answer) ~= 'table' or not answer.err then return end
+      refused = refused or answer.err
+    end
+    error(refused, 0)
+  end
+
+  local function keep_ttl(key, ttl)
+    if ttl and ttl > 0 then server('PEXPIRE', key, ttl) end
+  end
+
+  function TAKE_BACK.named(key, names, values)
+    local put, drop = {}, {}
+    for i, name in ipairs(names) do
+      if values[i] then
+        put[#put + 1] = name
+        put[#put + 1] = values[i]
+      else
+        drop[#drop + 1] = name
+      end
+    end
+    if #put > 0 then server('HSET', key, unpack(put)) end
+    if #drop == 0 then return end
+    if not (key:find('^oppsync:job:') and names[1] == 'state' and not values[1]) then return server('HDEL', key, unpack(drop)) end
+    -- A job that was not there before: whoever meets what is left of it knows that it counts for nothing (enqueue.lua).
+    first_permitted({ 'HDEL', key, unpack(drop) }, { 'DEL', key },
+      { 'HSET', key, 'state', 'discarded', 'cause', 'aborted', 'detail', 'its enqueueing was aborted; enqueue it again' })
+  end
+
+  function TAKE_BACK.field(key, name, value)
+    if value then return server('HSET', key, name, value) end
+    return server('HDEL', key, name)
+  end
+
+  function TAKE_BACK.fields(key, fields, ttl)
+    server('HSET', key, unpack(fields))
+    keep_ttl(key, ttl)
+  end
+
+  function TAKE_BACK.member(key, member, score)
+    if score then return server('ZADD', key, score, member) end
+    return server('ZREM', key, member)
+  end
+
+  function TAKE_BACK.members(key, members, ttl)
+    for i = 1, #members, 2 do server('ZADD', key, members[i + 1], members[i]) end
+    keep_ttl(key, ttl)
+  end
+
+  function TAKE_BACK.elements(key, elements, ttl)
+    server('DEL', key)
+    for _, element in ipairs(elements) do server('RPUSH', key, element) end
+    keep_ttl(key, ttl)
+  end
+
+  function TAKE_BACK.element(key, index, value) return server('LSET', key, index, value) end
+
+  function TAKE_BACK.command(key, command, value) return server(command, key, value) end
+
+  function TAKE_BACK.string(key, value, ttl)
+    -- Forbidden to delete it, it is left to expire at once.
+    if not value then return first_permitted({ 'DEL', key }, { 'SET', key, '', 'PX', 1 }) end
+    server('SET', key, value)
+    keep_ttl(key, ttl)
+  end
+
+  function TAKE_BACK.persist(key) return server('PERSIST', key) end
+
+  function TAKE_BACK.pushed(key, command)
+    return first_permitted({ command, key }, command == 'LPOP' and { 'LTRIM', key, 1, -1 } or { 'LTRIM', key, 0, -2 })
+  end
+
+  local refused
+  for i = size, 1, -1 do
+    local entry = log[i]
+    local ok, said = pcall(TAKE_BACK[entry[1]], entry[2], entry[3], entry[4])
+    if not ok then refused = refused or (type(said) == 'table' and said.err or tostring(said)) end
+  end
+  return refused
+end
+
+local function finish()
+  for _, key in ipairs(let_go_of) do
+    local claim = server('HGETALL', key)
+    if server('DEL', key) == 1 then note('fields', key, claim) end
+  end
+  for _, words in ipairs(published) do server(unpack(words)) end
+end
+
+local function whole(main)
+  local ok, answer = pcall(main)
+  if ok then
+    local done, said = pcall(finish)
+    if done then return answer end
+    answer = said
+  end
+  local refused = take_all_back()
+  if refused then
+    local said = ' (and what it had done could not all be taken back: ' .. refused .. ')'
+    if type(answer) == 'table' and answer.err then answer.err = answer.err .. said else answer = tostring(answer) .. said end
+  end
+  error(answer, 0)
+end
+
+-- What is asked by `pcall` is not taken back: it is for questions (rights.lua).
+local redis = { call = call, pcall = redis.pcall, sha1hex = redis.sha1hex }
