@@ -89,8 +89,8 @@ ROLES: Final[Mapping[str, Role]] = {
             "workers",
             scripts=("*",),
             commands=(
-                f"{_CONNECTING} info config|get wait script|exists multi exec brpop scan zscan subscribe unsubscribe psubscribe "
-                "punsubscribe publish hget hmget hgetall hset hincrby get mget del llen lpush rpush rpop lrange "
+                f"{_CONNECTING} info config|get wait script|exists multi exec brpop scan zscan subscribe unsubscribe "
+                "psubscribe punsubscribe publish hget hmget hgetall hset hincrby get mget del llen lpush rpush rpop lrange "
                 "smembers sadd srem zcard zrange zrevrange zrangebyscore zscore"
             ),
             keys=(
