@@ -64,15 +64,22 @@ class Desk:
     # A worker.
 
     def claim(self, most: int = 100, *, worker: str = "w") -> list[tuple[ends.Hand, AnyJob]]:
-        """Take what is there, in order."""
+        """Take what is there, in order; what somebody else pushed is filed first, and comes back with its slot."""
         call = claiming(LANES, most=most, lease_ms=A_MINUTE_MS, worker=worker)
         taken, _ = claims.claimed(self.run(call))
+        if not taken:
+            call = claiming(LANES, most=most, lease_ms=A_MINUTE_MS, worker=worker)
+            taken, _ = claims.claimed(self.run(call))
         return [(ends.Hand(one.tag, (job := read_message(one.message)).job_id, TTL_S), job) for one in taken]
 
     def one(self) -> tuple[ends.Hand, AnyJob]:
-        """Take the next message."""
-        (taken,) = self.claim(1)
-        return taken
+        """Take the next message, as soon as its line is looked at."""
+        taken = self.claim(1)
+        if not taken:
+            self.line_moves()
+            taken = self.claim(1)
+        (first,) = taken
+        return first
 
     def begin(self, hand: ends.Hand, job: AnyJob) -> Answer:
         """Ask to send, and wait for a slot that is near."""

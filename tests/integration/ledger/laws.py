@@ -7,7 +7,7 @@ from oppsync_worker.contract.jobs import AnyJob, UpdateOpportunity
 
 ENDED = {"succeeded", "discarded", "merged", "expired"}
 UNFINISHED = {"queued", "sending", "scheduled", "waiting", "held", "blocked"}
-BEGUN = {"sending", "waiting", "blocked", "succeeded"}
+BEGUN = {"sending", "blocked", "succeeded"}
 
 
 def every_job_is_in_exactly_one_place(seen: Snapshot, known: Mapping[str, AnyJob], copied: Container[str]) -> None:
@@ -33,7 +33,9 @@ def what_names_a_job_is_filed(seen: Snapshot, known: Mapping[str, AnyJob]) -> No
     succeeded: dict[tuple[str, str], str] = {}
     for job_id, entry in seen.jobs():
         job = known.get(job_id)
-        begun_before = entry.get("state") in BEGUN or (entry.get("state") == "scheduled" and "attempts" in entry)
+        # What another application pushed is filed when it is claimed; if that fails, when a worker has read it.
+        read = "attempts" in entry or ("foreign" not in entry and "kind" in entry)
+        begun_before = entry.get("state") in BEGUN or (entry.get("state") in {"scheduled", "waiting"} and read)
         if job is None or not begun_before:
             continue
         assert entry.get("ref") == job.external_ref, job_id

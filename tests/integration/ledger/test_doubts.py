@@ -73,7 +73,7 @@ def test_adopting_ends_it_as_a_success(desk: Desk) -> None:
     job, _ = doubt(desk, external_ref="r")
     waiting = change("r", title="waits")
     desk.enqueue(waiting)
-    desk.begin(*desk.one())
+    assert desk.state(waiting) == "blocked"
     look = desk.look()
 
     assert desk.run(adopt(look)) == b"succeeded"
@@ -197,9 +197,10 @@ class TestBudget:
         desk.client.hset(keys.budget("acme"), "next", 0)
         look = desk.look()
         assert desk.leave(look) == LookNow()
-        desk.enqueue(deal())
+        job = deal()
+        desk.enqueue(job)
 
-        assert desk.begin(*desk.one()) == Parked(State.WAITING, "waiting")
+        assert desk.state(job) == "waiting"
 
     def test_a_look_is_counted_in_the_window(self, desk: Desk) -> None:
         """One too many is not begun."""
@@ -264,8 +265,9 @@ class TestBudget:
         desk.run(told("acme", concurrency=1, probe_ms=0))
         doubt(desk)
         look = desk.look()
-        desk.enqueue(deal())
-        assert desk.begin(*desk.one()) == Parked(State.WAITING, "waiting")
+        job = deal()
+        desk.enqueue(job)
+        assert desk.state(job) == "waiting"
 
         desk.run(looking.again(look, TOLD, inquiry="{}", delay_ms=60_000))
 

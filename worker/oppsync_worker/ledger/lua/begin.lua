@@ -20,7 +20,7 @@ local tag, id, kind, instance, lane = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5
 local key, ref, opportunity_id = ARGV[6], ARGV[7], ARGV[8]
 local not_before, deadline, horizon, ttl_s = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12]
 local now = now_ms()
-local message, own, heard = unpack(redis.call('HMGET', claim_key(tag), 'message', 'own', 'question'))
+local message, own, heard, place = unpack(redis.call('HMGET', claim_key(tag), 'message', 'own', 'question', 'number'))
 if not message then return { 'lost' } end
 -- A link that stood still may deliver a question long after the same one, or the next, was answered: by then the job may
 -- be on its way, and must not be moved from under it.
@@ -94,6 +94,7 @@ redis.call('HSET', job_key(id), 'state', 'queued', 'kind', kind, 'instance', ins
 if own == '0' and not known then redis.call('HSET', job_key(id), 'foreign', '1') end
 if ref ~= '' then redis.call('HSET', job_key(id), 'ref', ref) end
 if ref ~= '' and kind == CREATE then redis.call('HSET', P .. 'making:' .. instance, ref, id) end
+if not known then inherit({ id = id, kind = kind, instance = instance, lane = lane, ref = ref ~= '' and ref or nil }) end
 if opportunity_id ~= '' then redis.call('HSET', job_key(id), 'target', opportunity_id) end
 if deadline > 0 then redis.call('HSET', job_key(id), 'deadline', int(deadline)) end
 if key ~= '' and job.key ~= key then
@@ -138,8 +139,9 @@ if kind == UPDATE then
     leave(job, now)
     job.record = nil
   end
-  if not job.record then join(job) end
+  if not job.record then join(job, place) end
 end
+if job.mended then redis.call('HDEL', job_key(id), 'mended') end
 if redis.call('EXISTS', P .. 'hold:' .. instance) == 1 then return stop('held', turn(job)) end
 if kind == UPDATE then
   if job.record:sub(1, 4) == 'ref:' then return stop('blocked', tonumber(job.at)) end

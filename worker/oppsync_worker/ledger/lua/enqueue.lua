@@ -1,5 +1,5 @@
 -- #include life
--- Record a job and push it, or answer with the job that already stands under its id or its idempotency key.
+-- Record a job and put it where it waits for its turn, or answer with the job that already stands under its id or its idempotency key.
 -- ARGV: id, kind, instance, lane, key, ref, target ('' = none), not_before, deadline (ms, 0 = none), message
 -- Returns {job id, 1 if it was recorded now}
 local id, kind, instance, lane, key, ref, target = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
@@ -12,17 +12,26 @@ if key ~= '' then
   redis.call('SET', idem, id)
 end
 local now = now_ms()
-redis.call('HSET', job_key(id), 'state', 'queued', 'kind', kind, 'instance', instance, 'lane', lane, 'at', int(now))
-if key ~= '' then redis.call('HSET', job_key(id), 'key', key) end
-if ref ~= '' then redis.call('HSET', job_key(id), 'ref', ref) end
-if target ~= '' then redis.call('HSET', job_key(id), 'target', target) end
-if deadline > 0 then redis.call('HSET', job_key(id), 'deadline', int(deadline)) end
-if ref ~= '' and kind == CREATE then redis.call('HSET', P .. 'making:' .. instance, ref, id) end
+local job = { id = id, kind = kind, instance = instance, lane = lane, at = int(now) }
+local fields = { 'kind', kind, 'instance', instance, 'lane', lane, 'at', job.at }
+local function know(name, value)
+  job[name] = value
+  fields[#fields + 1] = name
+  fields[#fields + 1] = value
+end
+if key ~= '' then know('key', key) end
+if ref ~= '' then know('ref', ref) end
+if target ~= '' then know('target', target) end
+if deadline > 0 then know('deadline', int(deadline)) end
+redis.call('HSET', job_key(id), unpack(fields))
+if ref ~= '' and kind == CREATE then
+  redis.call('HSET', P .. 'making:' .. instance, ref, id)
+  inherit(job)
+end
 if not_before > now then
-  move(read(id), 'scheduled', now, ARGV[10], not_before)
+  move(job, 'scheduled', now, ARGV[10], not_before)
 else
-  if kind == UPDATE then join(read(id)) end
-  redis.call('LPUSH', queue_of(lane), ARGV[10])
-  ring(queue_of(lane))
+  if kind == UPDATE then join(job) end
+  enter(job, now, ARGV[10])
 end
 return { id, 1 }

@@ -4,7 +4,8 @@
 -- ARGV: instance, fingerprint of the credential, then names and values for the hash of its budget.
 -- Returns 1 if jobs were freed.
 local instance, fingerprint_now = ARGV[1], ARGV[2]
-redis.call('HSET', P .. 'budget:' .. instance, unpack(ARGV, 3))
+redis.call('HSET', P .. 'budget:' .. instance, 'announced_at', int(now_ms()), unpack(ARGV, 3))
+redis.call('HDEL', P .. 'budget:' .. instance, 'unknown')
 local hold = P .. 'hold:' .. instance
 local cause, fingerprint = unpack(redis.call('HMGET', hold, 'cause', 'fingerprint'))
 if cause == 'credential' and fingerprint ~= fingerprint_now then

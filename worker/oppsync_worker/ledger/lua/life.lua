@@ -1,7 +1,7 @@
 -- The life of a job: the only code that moves one. Every other script is this file plus its own few lines.
 --
 -- A job is in exactly one place, and its message travels with it:
---   queued       the lane's list, or a claim (claimed, not yet sent)
+--   queued       the lane's list, or a claim (claimed, not yet sent): it has a slot, or nobody has looked at it yet
 --   sending      a claim
 --   scheduled    oppsync:schedule              by due time
 --   waiting      oppsync:waiting:<instance>    by lane, then age
@@ -18,19 +18,20 @@
 
 local LEGAL = {
   queued = 'sending waiting scheduled held blocked in_doubt dead expired discarded',
-  sending = 'queued waiting scheduled held in_doubt dead succeeded',
-  scheduled = 'queued expired discarded',
-  waiting = 'queued expired discarded',
-  held = 'queued expired discarded',
-  blocked = 'queued expired discarded',
+  sending = 'waiting scheduled held in_doubt dead succeeded',
+  scheduled = 'queued waiting scheduled held blocked expired discarded',
+  waiting = 'queued held expired discarded',
+  held = 'waiting scheduled blocked expired discarded',
+  blocked = 'waiting scheduled held expired discarded',
   in_doubt = 'succeeded scheduled waiting held dead discarded',
-  dead = 'queued discarded',
+  dead = 'queued waiting scheduled held blocked discarded',
 }
 local ENDED = { succeeded = true, discarded = true, merged = true, expired = true }
 -- Waiting for something else than a worker: here a deadline is watched. Elsewhere whoever is about to send looks at it.
 local IDLE = { scheduled = true, waiting = true, held = true, blocked = true }
 
-local move
+-- A job moves by `move`; where it waits from now on, unless somebody says, is found by `line_up` (slots.lua).
+local move, line_up
 
 -- #include order
 
@@ -73,7 +74,8 @@ end
 -- `score` orders it within its new place; `front` puts a queued job first in line.
 function move(job, to, now, message, score, front)
   local from = state_of(job)
-  if not ((' ' .. (LEGAL[from] or '') .. ' '):find(' ' .. to .. ' ', 1, true)) then
+  -- One that has just come has no state to leave.
+  if not (to == 'queued' and not job.state) and not ((' ' .. (LEGAL[from] or '') .. ' '):find(' ' .. to .. ' ', 1, true)) then
     error('illegal transition of job ' .. job.id .. ': ' .. from .. ' -> ' .. to)
   end
   message = message or job.message
@@ -108,6 +110,12 @@ function move(job, to, now, message, score, front)
   end
 end
 
+-- Whether a message is this job's own, and not a copy that somebody else made under its id. `own`: '1' for ours.
+local function stands_for(job, own)
+  if not job.state or (job.kind or '') == '' or job.instance == '' then return false end
+  return own ~= '0' or redis.call('HEXISTS', job_key(job.id), 'foreign') == 1
+end
+
 -- The job behind a member of a place. One that is elsewhere is struck off: it must not keep all others waiting.
 local function occupant(place, id, state)
   local job = read(id)
@@ -136,3 +144,5 @@ local function succeed(job, now, message, opportunity_id, result, ttl_s)
     resolve(job.instance, job.ref, opportunity_id, now)
   end
 end
+
+-- #include slots
