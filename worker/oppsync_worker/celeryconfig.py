@@ -30,7 +30,7 @@ def celery_settings(engine: Engine, *, concurrency: int, pool: type, consumer: t
         "task_acks_on_timeout": True,
         "task_reject_on_worker_lost": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
-        # What may be claimed is decided by `engine.room`, which never holds more than this; the rate limit is the ledger's.
+        # What may be claimed is decided by `engine.room`, which never holds more; the rate limit is the ledger's.
         "worker_prefetch_multiplier": ELASTIC,
         "worker_disable_rate_limits": True,
         "worker_concurrency": concurrency,

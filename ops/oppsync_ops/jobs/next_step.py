@@ -84,7 +84,7 @@ def _held(facts: Facts) -> NextStep:
 def _why_held(facts: Facts) -> str:
     instance, hold = facts.outcome.instance, facts.hold
     if hold is None or hold.cause == RELEASING:
-        return "is about to go back to its lane"
+        return "is about to go back to the line of its instance"
     if hold.cause == NO_WORKER:
         return f"waits for a worker that has settings for the instance {instance}"
     if hold.cause == "credential":
@@ -98,7 +98,7 @@ def _why_held(facts: Facts) -> str:
 def _blocked(facts: Facts) -> NextStep:
     record = facts.entry.get("record", "ref:")
     if facts.behind is None and not record.startswith("ref:"):
-        return NextStep("is about to go back to its lane: nothing is before it any more")
+        return NextStep("is about to go to the line of its instance: nothing is before it any more")
     if not record.startswith("ref:"):
         return NextStep(
             f"an earlier update of its record goes first: {facts.behind} ({facts.behind_state}); this one follows by"

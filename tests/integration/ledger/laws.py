@@ -106,6 +106,39 @@ def deadlines_are_watched(seen: Snapshot) -> None:
             assert job_id in expiring, f"{job_id} is {entry['state']} beyond its deadline"
 
 
+def lanes_hold_only_what_can_be_sent_now(seen: Snapshot, unseen: Container[str]) -> None:
+    """A job of ours has a slot there; without one is only what a worker has not looked at yet."""
+    for job_id, entry in seen.jobs():
+        if entry.get("state") == "queued" and "slot_at" not in entry:
+            assert job_id in unseen, f"{job_id} is queued, and has no slot"
+
+
+def interactive_updates_wait_for_nobody_in_bulk(seen: Snapshot) -> None:
+    """Whoever they wait for has inherited their lane."""
+    for line, members in seen.named("record:"):
+        instance, _, record = line.partition(":")
+        entries = map(seen.job, members)
+        if any(entry.get("state") == "queued" and "slot_at" not in entry for entry in entries):
+            continue  # of the version before, and not looked at yet
+        lanes = [seen.job(job_id).get("lane") for job_id in sorted(members, key=lambda one: float(members[one]))]
+        urgent = [number for number, lane in enumerate(lanes) if lane == "interactive"]
+        if not urgent:
+            continue
+        assert "bulk" not in lanes[: urgent[-1]], f"{line}: an interactive update waits behind a bulk one: {lanes}"
+        create = (
+            seen.of_key(f"making:{instance}").get(record.removeprefix("ref:")) if record.startswith("ref:") else None
+        )
+        maker = seen.job(create) if create else {}
+        if maker and (maker["state"] != "queued" or "slot_at" in maker):
+            assert maker["lane"] == "interactive", f"{line} waits for {create} in the bulk lane"
+
+
+def calls_are_counted_once(seen: Snapshot) -> None:
+    """For their instance, and for all instances together."""
+    places = [member for _, members in seen.named("inflight:") for member in members]
+    assert sorted(places) == sorted(seen.of_key("calls"))
+
+
 def leases_and_slots_belong_to_somebody(seen: Snapshot, caps: Mapping[str, int], looked_for: Container[str]) -> None:
     """No claim without a lease, no place in flight without a call, no line that nobody looks at."""
     tags = {tag for tag, _ in seen.named("claim:")}

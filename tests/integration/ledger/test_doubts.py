@@ -10,7 +10,6 @@ from integration.ledger.desk import ATTEMPT, TTL_S, Desk, change, deal, titles
 from oppsync_worker.contract.jobs import CreateOpportunity
 from oppsync_worker.contract.states import State
 from oppsync_worker.ledger import ends, keys, looking, operating
-from oppsync_worker.ledger.begin import Parked
 from oppsync_worker.ledger.looking import LookNever, LookNow, LookSoon, Told
 from oppsync_worker.ledger.promoting import Look
 from oppsync_worker.ledger.scripts import Call

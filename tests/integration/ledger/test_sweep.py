@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from integration.ledger.desk import ATTEMPT, Desk, change, deal, titles
 from oppsync_worker.engine.sweep import Sweep
 from oppsync_worker.ledger import ends, keys, operating
-from oppsync_worker.ledger.begin import Go, Parked
+from oppsync_worker.ledger.begin import Go
 from oppsync_worker.ledger.scripts import run
 from oppsync_worker.ledger.sweeping import turn
 from stage import told

@@ -41,8 +41,8 @@ RESTORE_MOST: Final = 200
 STOP_ROUNDS: Final = 10
 
 LOOKS_A_ROUND: Final = 50
-"""Look-ups that are taken on at once. Each has a slot of its instance's budget and a place in flight already, so that how
-many there are, and of whom, is decided where slots are given."""
+"""Look-ups that are taken on at once. Each has a slot of its instance's budget and a place in flight already: how many
+there are, and of whom, is decided where slots are given."""
 
 LOOKS_PATIENCE_S: Final = 10.0
 """How long a stop waits for look-ups; one that is left is done again by somebody else."""

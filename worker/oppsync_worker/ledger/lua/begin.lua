@@ -53,6 +53,7 @@ if job.state == 'dead' and redis.call('HGET', job_key(id), 'cause') == 'lost' th
   -- Its letter goes when it ends: what newer updates have written meanwhile it must not overwrite.
   if job.record then redis.call('ZADD', line_of('record', job), 'NX', job.number, id) end
   job = read(id)
+  if job.record then inherit(job) end
 end
 if job.state == 'sending' and job.token == tag then
   -- An earlier question was answered, and its answer lost: the worker asks anew, and has therefore not sent.
@@ -106,6 +107,7 @@ if key ~= '' and job.key ~= key then
     redis.call('HSET', job_key(id), 'cause', 'twin', 'detail', said, 'points_to', first)
     job = read(id)
     move(job, 'discarded', now)
+    free_slot(job, now)
     job.key = nil
     let_go(tag)
     retire(job, ttl_s)
@@ -139,7 +141,10 @@ if kind == UPDATE then
     leave(job, now)
     job.record = nil
   end
-  if not job.record then join(job, place) end
+  if not job.record then
+    join(job, place)
+    if place then inherit(job) end
+  end
 end
 if job.mended then redis.call('HDEL', job_key(id), 'mended') end
 if redis.call('EXISTS', P .. 'hold:' .. instance) == 1 then return stop('held', turn(job)) end

@@ -170,6 +170,7 @@ local function to_be_filed(id, queue, m, own)
     if own == '0' then return file_foreign(id, queue, m) end
   elseif job.state == 'queued' and not job.slot_at and stands_for(job, own) then
     -- From the version before, which kept its backlogs in the lanes.
+    inherit(job)
     return job
   end
 end
