@@ -39,7 +39,7 @@ def next_step(facts: Facts) -> NextStep:
 
 def _queued(facts: Facts) -> NextStep:
     slot = moment(facts.entry.get("slot_at"))
-    if slot:
+    if slot and int(facts.entry["slot_at"]) > facts.now:
         return NextStep("a slot is reserved for it: a worker sends it then", slot)
     if facts.lane_length:
         return NextStep(f"a worker takes it; {facts.lane_length} in its lane, this one among them or just taken")

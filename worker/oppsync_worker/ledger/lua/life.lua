@@ -82,14 +82,14 @@ function move(job, to, now, message, score, front)
   local key = job_key(job.id)
   local left = place_of(from, job)
   if left then redis.call('ZREM', left, job.id) end
-  redis.call('HSET', key, 'state', to, 'since', int(now))
   local place = place_of(to, job)
   if place then
+    redis.call('HSET', key, 'state', to, 'since', int(now), 'message', message or '')
     redis.call('ZADD', place, int(score or now), job.id)
-    redis.call('HSET', key, 'message', message or '')
     if to == 'held' then redis.call('SADD', P .. 'holding', job.instance) end
-  elseif job.message then
-    redis.call('HDEL', key, 'message')
+  else
+    redis.call('HSET', key, 'state', to, 'since', int(now))
+    if job.message then redis.call('HDEL', key, 'message') end
   end
   if to == 'queued' then
     local queue = queue_of(job.lane)

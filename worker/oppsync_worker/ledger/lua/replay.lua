@@ -29,4 +29,5 @@ if ARGV[2] ~= '' then
 end
 inherit(job)
 line_up(job, now, ARGV[2] ~= '' and ARGV[2] or nil)
+if job.state == 'waiting' then grant(job.instance, now, 250, 2) end
 return 'dead'

@@ -185,7 +185,7 @@ local function grant(instance, now, horizon, most)
 end
 
 local function stand_in_line(job, now, message)
-  redis.call('HDEL', job_key(job.id), 'slot_at')
+  if job.slot_at then redis.call('HDEL', job_key(job.id), 'slot_at') end
   move(job, 'waiting', now, message, turn(job))
   redis.call('ZADD', P .. 'slots', 'NX', int(now), job.instance)
 end
@@ -193,7 +193,10 @@ end
 -- Where it really waits: with its instance on hold, behind its record's create or an earlier update, or for a slot. One
 -- that was mended goes to a worker first, who reads anew what it waits for.
 function line_up(job, now, message)
-  if job.slot_at then redis.call('HDEL', job_key(job.id), 'slot_at') end
+  if job.slot_at then
+    redis.call('HDEL', job_key(job.id), 'slot_at')
+    job.slot_at = nil
+  end
   -- A foreign message that nobody could read yet is read where it came from.
   if job.instance == '' then return move(job, 'queued', now, message, nil, true) end
   if job.kind == UPDATE and not job.record and (job.ref or job.target) then join(job) end
@@ -215,12 +218,13 @@ function line_up(job, now, message)
 end
 
 -- The same for a job that has just come, with the slot that it may find free. Not even looked for is one while the line's
--- next look lies ahead: a backlog does not make enqueueing dear.
-local function enter(job, now, message)
-  local instance = job.instance
+-- next look lies ahead: a backlog does not make enqueueing dear. `fields` are what is known of the job, not written yet.
+local function enter(job, fields, now, message)
+  local instance, key = job.instance, job_key(job.id)
   local due = redis.call('ZSCORE', P .. 'slots', instance)
   if due or redis.call('EXISTS', P .. 'hold:' .. instance) == 1
     or (job.kind == UPDATE and (is_behind(job) or unsure_for(job) > 0)) then
+    redis.call('HSET', key, unpack(fields))
     line_up(job, now, message)
     if due and tonumber(due) <= now then grant(instance, now, 250, 2) end
     return
@@ -229,8 +233,11 @@ local function enter(job, now, message)
   local at, again
   if not b.unknown then at, again = take_slot(instance, job.id, now, 250, b) end
   if at then
-    hand_over(job, at, now, message)
+    redis.call('HSET', key, 'state', 'queued', 'since', int(now), 'slot_at', int(at), unpack(fields))
+    redis.call('RPUSH', queue_of(job.lane), message)
+    ring(queue_of(job.lane))
   else
+    redis.call('HSET', key, unpack(fields))
     move(job, 'waiting', now, message, turn(job))
     redis.call('ZADD', P .. 'slots', int(again or now), instance)
   end
