@@ -91,7 +91,9 @@ local function moment(text)
   local y, mo, d, h, mi, s, rest = text:match('^(%d%d%d%d)%-(%d%d)%-(%d%d)[T ](%d%d):(%d%d):(%d%d)(.*)$')
   if not y then return end
   y, mo, d, h, mi, s = tonumber(y), tonumber(mo), tonumber(d), tonumber(h), tonumber(mi), tonumber(s)
-  if y < 1970 or mo < 1 or mo > 12 or d < 1 or d > 28 or h > 23 or mi > 59 or s > 59 then return end
+  local leap = (y % 4 == 0 and y % 100 ~= 0) or y % 400 == 0
+  local last = mo == 2 and (leap and 29 or 28) or (mo == 4 or mo == 6 or mo == 9 or mo == 11) and 30 or 31
+  if y < 1970 or mo < 1 or mo > 12 or d < 1 or d > last or h > 23 or mi > 59 or s > 59 then return end
   local fraction, zone = rest:match('^%.(%d+)(.*)$')
   zone = zone or rest
   local sign, zh, zm = zone:match('^([+-])(%d%d):(%d%d)$')

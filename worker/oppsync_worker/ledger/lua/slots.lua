@@ -27,8 +27,6 @@ local function budget_of(instance, now)
   b.concurrency, b.call_ms = b.concurrency or 2, b.call_ms or 60000
   b.next, b.cool_until = b.next or 0, b.cool_until or 0
   b.trips, b.open_until, b.trial_until = b.trips or 0, b.open_until or 0, b.trial_until or 0
-  -- No slot is a window ahead: Redis' clock was set back.
-  if b.cool_until <= now and b.next > now + b.window_ms then b.next = now end
   -- What a throttle taught holds for an hour; then the configured figure is tried again.
   if b.learned and b.requests > b.learned and now - (b.learned_at or 0) < 3600000 then b.requests = b.learned end
   b.interval = b.requests > 0 and b.window_ms / b.requests * 1.01 or 0
@@ -37,6 +35,8 @@ local function budget_of(instance, now)
   if b.cool_until > 0 and now < b.cool_until + climb then
     b.interval = b.interval / (0.5 + 0.5 * math.max(0, now - b.cool_until) / climb)
   end
+  -- No slot is farther ahead than a window, or the pace if that is longer: Redis' clock was set back.
+  if b.cool_until <= now and b.next > now + math.max(b.window_ms, b.interval) + 1 then b.next = now end
   return b
 end
 
