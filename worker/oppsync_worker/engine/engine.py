@@ -95,6 +95,8 @@ class Engine:
             self.reporter.buried_unread(letter.job_id, "", letter.cause, letter.detail)
         for one in claimed:
             self.hands.take(one.tag)
+        if claims.filed(answer):
+            self.hands.moves += 1
         return claimed
 
     def stop(self) -> None:

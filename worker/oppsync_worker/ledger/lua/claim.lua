@@ -4,7 +4,7 @@
 -- What is not a message of Celery's protocol is buried on the spot with its raw bytes, and never reaches Python.
 -- ARGV: n, lease_ms, worker, question, largest message in bytes, version, queues in order of priority. The same question
 -- asked again gives the same claims: its answer was lost on the way, and nobody has heard of them.
--- Returns {{{tag, queue, message}, ...}, {{job id, cause, detail}, ...} of the buried}
+-- Returns {{{tag, queue, message}, ...}, {{job id, cause, detail}, ...} of the buried, how many went to where they wait}
 local most, lease_ms, worker, question = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local max_bytes, version = tonumber(ARGV[5]), ARGV[6]
 local now, asked = now_ms(), P .. 'asked:' .. worker
@@ -15,7 +15,7 @@ if before == question then
     local queue, raw = unpack(redis.call('HMGET', claim_key(tag), 'queue', 'message'))
     if raw then again[#again + 1] = { tag, queue, raw } end
   end
-  return { again, {} }
+  return { again, {}, 0 }
 end
 
 local function fault_of(raw)
@@ -231,4 +231,4 @@ if #claimed > 0 then
   -- Claims of which nobody has heard for a lease are restored, and are somebody else's then.
   redis.call('PEXPIRE', asked, lease_ms)
 end
-return { claimed, buried }
+return { claimed, buried, filed }

@@ -78,13 +78,15 @@ function move(job, to, now, message, score, front)
   if not (to == 'queued' and not job.state) and not ((' ' .. (LEGAL[from] or '') .. ' '):find(' ' .. to .. ' ', 1, true)) then
     error('illegal transition of job ' .. job.id .. ': ' .. from .. ' -> ' .. to)
   end
+  -- Where its message stands in its hash already it is not written once more.
+  local kept = not message and job.message
   message = message or job.message
   local key = job_key(job.id)
   local left = place_of(from, job)
   if left then redis.call('ZREM', left, job.id) end
   local place = place_of(to, job)
   if place then
-    redis.call('HSET', key, 'state', to, 'since', int(now), 'message', message or '')
+    redis.call('HSET', key, 'state', to, 'since', int(now), unpack(kept and {} or { 'message', message or '' }))
     redis.call('ZADD', place, int(score or now), job.id)
     if to == 'held' then redis.call('SADD', P .. 'holding', job.instance) end
   else

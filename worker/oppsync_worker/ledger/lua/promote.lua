@@ -38,10 +38,11 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'probes', '-inf', int(now),
   end
 end
 
--- Held jobs whose hold is lifted go to where they really wait, so many in all.
-local released = 0
+-- Held jobs whose hold is lifted go to where they really wait: in small helpings, so that nobody waits for Redis meanwhile.
+local released, helping = 0, math.min(most, 50)
 for _, instance in ipairs(redis.call('SRANDMEMBER', P .. 'releasing', 10)) do
-  local held, left = {}, most - released
+  local held, left = {}, helping - released
+  if left <= 0 then break end
   if redis.call('EXISTS', P .. 'hold:' .. instance) == 0 and redis.call('HEXISTS', P .. 'budget:' .. instance, 'unknown') == 0 then
     held = redis.call('ZRANGE', P .. 'held:' .. instance, 0, left - 1)
   end
