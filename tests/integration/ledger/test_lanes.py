@@ -12,9 +12,8 @@ from oppsync import CreateOpportunity, UpdateOpportunity
 from oppsync_worker.contract.fields import milliseconds
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.wire import encode
-from oppsync_worker.ledger import ends, keys, operating, presence
+from oppsync_worker.ledger import claims, ends, keys, operating, presence
 from oppsync_worker.ledger.begin import Go
-from oppsync_worker.ledger.scripts import run
 from stage import claiming, time_passes, told
 
 A_TIME = "2100-01-02T03:04:05.678901+00:00"
@@ -303,17 +302,20 @@ class TestHands:
 
     def test_one_round_is_shared(self, desk: Desk) -> None:
         """An instance without a limit does not take all of it."""
-        desk.run(operating.hold("acme", cause="operator", note=""))
-        desk.run(operating.hold("globex", cause="operator", note=""))
         for instance in ("acme", "globex"):
             desk.run(told(instance))
+            desk.run(operating.hold(instance, cause="operator", note=""))
             desk.enqueue(*[deal(instance=instance) for _ in range(20)])
             desk.run(operating.unhold(instance))
-        for _ in range(4):
-            run(desk.client, time_passes(most=10))
+            # As if they had stood in line all along.
+            for job_id in desk.client.zrange(keys.held(instance), 0, -1):
+                desk.client.hset(keys.job(job_id.decode()), "state", "waiting")
+            desk.client.rename(keys.held(instance), keys.waiting(instance))
 
-        got = (in_flight(desk, "acme"), in_flight(desk, "globex"))
-        assert min(got) >= 5
+        _, granted, *_ = desk.run(time_passes(most=10))
+
+        assert granted == 10
+        assert (in_flight(desk, "acme"), in_flight(desk, "globex")) == (5, 5)
 
 
 class TestHurry:
@@ -380,3 +382,20 @@ def test_the_order_of_a_record_holds_through_all_of_it(desk: Desk) -> None:
     desk.run(operating.unhold("acme"))
 
     assert titles(desk.work_off()) == ["0", "1", "2", "3"]
+
+
+def test_a_strangers_copy_that_is_handed_back_does_not_stand_for_the_job(desk: Desk) -> None:
+    """Nor when its worker falls silent: what was enqueued is what is sent."""
+    desk.run(told("acme", requests=1))
+    job = deal(title="ours")
+    desk.enqueue(job)
+    desk.client.lpush(job.lane.queue, foreign(job, title="theirs"))
+    ours, theirs = desk.claim(2)
+    desk.client.zadd(keys.LEASES, {theirs[0].tag: 1})
+
+    desk.run(claims.restore(most=10, crashes=3, ttl_s=60))
+
+    ((again, _),) = desk.claim()
+    desk.run(claims.release(again.tag))
+    assert ours[1].title == "ours"
+    assert isinstance(desk.begin(*ours), Go)
