@@ -26,6 +26,11 @@ for _, tag in ipairs(silent) do
       move(job, 'in_doubt', now, message)
       free_slot(job, now)
       doubted = doubted + 1
+    elseif state == 'queued' and own == '0' and (job.kind or '') ~= '' and not stands_for(job, own) then
+      -- Somebody else's copy under its id: not its message, not its crash, and not its slot.
+      redis.call('RPUSH', queue, message)
+      ring(queue)
+      restored = restored + 1
     elseif sending or state == 'queued' then
       local crashes = redis.call('HINCRBY', job_key(id), 'crashes', 1)
       if crashes > tonumber(ARGV[2]) then
