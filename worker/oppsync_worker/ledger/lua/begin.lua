@@ -90,14 +90,18 @@ if job.record and opportunity_id == '' and ref ~= '' and (job.ref ~= ref or job.
   local made = redis.call('HGET', P .. 'refs:' .. instance, ref)
   means = made and 'id:' .. made or 'ref:' .. ref
 end
-redis.call('HSET', job_key(id), 'state', 'queued', 'kind', kind, 'instance', instance, 'lane', known and job.lane or lane,
-  'at', job.at or int(now))
+local filed = known and job.state == 'queued' and (job.ref or '') == ref and (job.target or '') == opportunity_id
+  and (job.key or '') == key and tonumber(job.deadline or 0) == deadline
+if not filed then
+  redis.call('HSET', job_key(id), 'state', 'queued', 'kind', kind, 'instance', instance, 'lane', known and job.lane or lane,
+    'at', job.at or int(now))
+end
 if own == '0' and not known then redis.call('HSET', job_key(id), 'foreign', '1') end
-if ref ~= '' then redis.call('HSET', job_key(id), 'ref', ref) end
+if ref ~= '' and not filed then redis.call('HSET', job_key(id), 'ref', ref) end
 if ref ~= '' and kind == CREATE then redis.call('HSET', P .. 'making:' .. instance, ref, id) end
 if not known then inherit({ id = id, kind = kind, instance = instance, lane = lane, ref = ref ~= '' and ref or nil }) end
-if opportunity_id ~= '' then redis.call('HSET', job_key(id), 'target', opportunity_id) end
-if deadline > 0 then redis.call('HSET', job_key(id), 'deadline', int(deadline)) end
+if opportunity_id ~= '' and not filed then redis.call('HSET', job_key(id), 'target', opportunity_id) end
+if deadline > 0 and not filed then redis.call('HSET', job_key(id), 'deadline', int(deadline)) end
 if key ~= '' and job.key ~= key then
   redis.call('HSET', job_key(id), 'key', key)
   local idem = P .. 'idem:' .. instance .. ':' .. key
@@ -116,7 +120,7 @@ if key ~= '' and job.key ~= key then
   end
   redis.call('SET', idem, id)
 end
-job = read(id)
+if not filed then job = read(id) end
 
 local function stop(to, score)
   free_slot(job, now)
@@ -172,7 +176,9 @@ if kind == UPDATE then
 end
 
 local at = tonumber(job.slot_at or nil)
-if not at or not still_good(instance, id, at, now) then
+local good, budget
+if at then good, budget = still_good(instance, id, at, now) end
+if not good then
   if at then free_slot(job, now) end
   at = nil
   if not wants_slots(instance) then at = take_slot(instance, id, now, horizon) end
@@ -183,7 +189,7 @@ if not at or not still_good(instance, id, at, now) then
   end
 end
 if at - now <= 2 then
-  local early = tally(instance, now)
+  local early = tally(instance, now, budget)
   if early > horizon then
     redis.call('HSET', P .. 'budget:' .. instance, 'next', int(now + early))
     free_slot(job, now)
@@ -199,8 +205,12 @@ if at - now > 2 then
 end
 
 redis.call('HINCRBY', job_key(id), 'attempts', 1)
-move(job, 'sending', now)
-redis.call('HSET', job_key(id), 'token', tag, 'sent_at', int(now))
+local sent = { 'token', tag, 'sent_at', int(now) }
+if kind == CREATE then
+  sent[#sent + 1] = 'marker_field'
+  sent[#sent + 1] = fields[1] or ''
+end
+move(job, 'sending', now, nil, nil, nil, sent)
 if job.slot_at then redis.call('HDEL', job_key(id), 'slot_at') end
 redis.call('HSETNX', job_key(id), 'first_at', int(now))
 if kind == UPDATE then
@@ -210,5 +220,4 @@ if kind == UPDATE then
     redis.call('HSET', job_key(id), 'writing', cjson.encode(fields))
   end
 end
-if kind == CREATE then redis.call('HSET', job_key(id), 'marker_field', fields[1] or '') end
 return going(overwritten)

@@ -71,8 +71,8 @@ local function close_inquiry(job)
 end
 
 -- Move a job from the state it is in to `to`. `message` is where the job's message is now, if not in its hash.
--- `score` orders it within its new place; `front` puts a queued job first in line.
-function move(job, to, now, message, score, front)
+-- `score` orders it within its new place; `front` puts a queued job first in line; `more` fields are written with it.
+function move(job, to, now, message, score, front, more)
   local from = state_of(job)
   -- One that has just come has no state to leave.
   if not (to == 'queued' and not job.state) and not ((' ' .. (LEGAL[from] or '') .. ' '):find(' ' .. to .. ' ', 1, true)) then
@@ -90,7 +90,7 @@ function move(job, to, now, message, score, front)
     redis.call('ZADD', place, int(score or now), job.id)
     if to == 'held' then redis.call('SADD', P .. 'holding', job.instance) end
   else
-    redis.call('HSET', key, 'state', to, 'since', int(now))
+    redis.call('HSET', key, 'state', to, 'since', int(now), unpack(more or {}))
     if job.message then redis.call('HDEL', key, 'message') end
   end
   if to == 'queued' then

@@ -106,12 +106,12 @@ end
 local function still_good(instance, member, at, now)
   local b = budget_of(instance, now)
   if now - at > (b.requests > 0 and 500 or 5000) or barred_until(b, member, now) > 0 then return false end
-  return b.trips == 0 or b.trial == member
+  return b.trips == 0 or b.trial == member, b
 end
 
 -- Count a request that is about to be begun, or say how many ms too early it is.
-local function tally(instance, now)
-  local b = budget_of(instance, now)
+local function tally(instance, now, b)
+  b = b or budget_of(instance, now)
   if b.requests == 0 then return 0 end
   local sent = P .. 'sent:' .. instance
   while redis.call('LLEN', sent) >= b.requests do
@@ -134,13 +134,12 @@ end
 
 -- The slot is taken: from its line, or its message at hand, into its lane, before all that has none.
 local function hand_over(job, at, now, message)
-  redis.call('HSET', job_key(job.id), 'slot_at', int(at))
-  move(job, 'queued', now, message, nil, true)
+  move(job, 'queued', now, message, nil, true, { 'slot_at', int(at) })
 end
 
 -- Hand free slots to the heads of the two lines; look-ups get every second one at most while jobs wait too. Returns how
--- many were handed out.
-local function grant(instance, now, horizon, most)
+-- many were handed out. With `one`, a single one, and when the line is looked at next stays as it was.
+local function grant(instance, now, horizon, most, one)
   local line, looking, budget = P .. 'waiting:' .. instance, P .. 'looking:' .. instance, P .. 'budget:' .. instance
   if redis.call('EXISTS', P .. 'hold:' .. instance) == 1 then
     redis.call('ZREM', P .. 'slots', instance)
@@ -180,7 +179,7 @@ local function grant(instance, now, horizon, most)
       if job then move(job, 'held', now, nil, turn(job)) end
     end
   end
-  redis.call('ZADD', P .. 'slots', int(now), instance)
+  if not one then redis.call('ZADD', P .. 'slots', int(now), instance) end
   return most
 end
 
@@ -253,7 +252,10 @@ local function free(instance, member, now)
   end
   if had == 0 then return end
   if wants_slots(instance) then
-    grant(instance, now, 250, 4)
+    -- Where very many are in flight, places are given again eight at a time: that costs less, and workers claim several at
+    -- once. Should calls stop to end in between, the line's next look is a quarter of a second ahead at most.
+    local left = redis.call('ZCARD', P .. 'inflight:' .. instance)
+    if left < 100 then grant(instance, now, 250, 1, true) elseif left % 8 == 0 then grant(instance, now, 250, 8, true) end
   else
     -- A pause for want of a hand is over; nobody who comes need sit it out.
     redis.call('ZREM', P .. 'slots', instance)
@@ -261,7 +263,8 @@ local function free(instance, member, now)
 end
 
 local function free_slot(job, now)
-  redis.call('HDEL', job_key(job.id), 'slot_at')
+  if job.slot_at then redis.call('HDEL', job_key(job.id), 'slot_at') end
+  job.slot_at = nil
   free(job.instance, job.id, now)
 end
 
