@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
+import redis
+
+from oppsync_worker.ledger import keys
 from oppsync_worker.ledger.claims import claim
 from oppsync_worker.ledger.operating import tell
 from oppsync_worker.ledger.promoting import promote
@@ -60,6 +63,13 @@ def claiming(queues: list[str], *, most: int, lease_ms: int = 60_000, worker: st
 def time_passes(*, most: int = 100, takes: int = 0) -> Call:
     """What workers do all the time: everything that is due goes on, and look-ups are handed out to `takes` askers."""
     return promote(most=most, horizon_ms=250, ttl_s=86_400, takes=takes, look_ms=60_000)
+
+
+def handed_over(ledger: redis.Redis, lane: str) -> int:
+    """Jobs of a lane that wait to be sent: with a slot in the lane itself, without one in their instance's line."""
+    borders: tuple[float | str, float | str] = ("-inf", "(1e13") if lane == "interactive" else (1e13, "+inf")
+    lines = ledger.scan_iter(keys.waiting("*"))
+    return ledger.llen(f"opportunities.{lane}") + sum(ledger.zcount(line, *borders) for line in lines)
 
 
 def eventually(look: Callable[[], T], *, within_s: float = 20.0, what: str = "the effect") -> T:

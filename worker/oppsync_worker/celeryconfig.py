@@ -7,6 +7,7 @@ from kombu import Queue
 from oppsync_worker.contract.names import Kind, Lane
 from oppsync_worker.engine.engine import Engine
 from oppsync_worker.engine.transport import ALIAS
+from oppsync_worker.limits.budget import ELASTIC
 
 
 def celery_settings(
@@ -31,8 +32,8 @@ def celery_settings(
         "task_acks_on_timeout": True,
         "task_reject_on_worker_lost": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
-        # Claim only what runs now; the rate limit is the ledger's, over all workers.
-        "worker_prefetch_multiplier": 1,
+        # What may be claimed is decided by `engine.room`, which never holds more; the rate limit is the ledger's.
+        "worker_prefetch_multiplier": ELASTIC,
         "worker_disable_rate_limits": True,
         "worker_concurrency": concurrency,
         "worker_pool": pool,

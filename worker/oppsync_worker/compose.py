@@ -126,6 +126,7 @@ async def opened(engine: Engine, settings: Settings, reporter: Reporter, check: 
         announcements=[announce(one, fingerprint=fingerprint(one)) for one in settings.instances.values()],
         reconciler=Reconciler(lists=CrmLists(crm), **shared),
         look_ms=int(longest_call_s * 1000) + MARGIN_MS,
+        concurrency=engine.concurrency,
         sweep=Sweep(
             book.redis,
             worker=engine.name,

@@ -7,7 +7,7 @@
 | SPRINTHUB_INSTANCES_FILE | many instances: TOML, one table each (see `InstanceSettings`) |
 | SPRINTHUB_BASE_URL | where instances live that do not say so themselves |
 | SENTRY_DSN, SENTRY_ENVIRONMENT | error reporting |
-| OPPSYNC_CONCURRENCY | calls in flight per worker process |
+| OPPSYNC_CONCURRENCY | calls in flight per worker process, for one instance alone; a quarter more is kept for others |
 | OPPSYNC_LEASE_SECONDS | how long a silent worker keeps its jobs |
 | OPPSYNC_MAX_CRASHES | workers a job may take down before it is buried as poison |
 | OPPSYNC_OUTCOME_DAYS | how long outcomes are kept |

@@ -38,7 +38,7 @@ def next_step(facts: Facts) -> NextStep:
 
 def _queued(facts: Facts) -> NextStep:
     slot = moment(facts.entry.get("slot_at"))
-    if slot:
+    if slot and int(facts.entry["slot_at"]) > facts.now:
         return NextStep("a slot is reserved for it: a worker sends it then", slot)
     if facts.lane_length:
         return NextStep(f"a worker takes it; {facts.lane_length} in its lane, this one among them or just taken")
@@ -96,7 +96,7 @@ def _held(facts: Facts) -> NextStep:
 def _why_held(facts: Facts) -> str:
     instance, hold = facts.outcome.instance, facts.hold
     if hold is None or hold.cause == RELEASING:
-        return "is about to go back to its lane"
+        return "is about to go back to the line of its instance"
     if hold.cause == NO_WORKER:
         return f"waits for a worker that has settings for the instance {instance}"
     if hold.cause == "credential":
@@ -110,7 +110,7 @@ def _why_held(facts: Facts) -> str:
 def _blocked(facts: Facts) -> NextStep:
     record = facts.entry.get("record", "ref:")
     if facts.behind is None and not record.startswith("ref:"):
-        return NextStep("is about to go back to its lane: nothing is before it any more")
+        return NextStep("is about to go to the line of its instance: nothing is before it any more")
     if not record.startswith("ref:"):
         return NextStep(
             f"an earlier update of its record goes first: {facts.behind} ({facts.behind_state}); this one follows by"

@@ -13,7 +13,7 @@ from oppsync import CreateOpportunity, JobClient, UpdateOpportunity
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.names import Lane
 from oppsync_worker.contract.states import Cause, State
-from oppsync_worker.ledger import begin, claims, ends
+from oppsync_worker.ledger import begin, claims, ends, keys
 from oppsync_worker.ledger.scripts import Call, run
 from stage import claiming, told
 
@@ -51,6 +51,8 @@ class Lives:
         return job
 
     def _enqueue(self, job: AnyJob) -> None:
+        if not self.client.exists(keys.budget(job.instance)):
+            run(self.client, told(job.instance))
         with JobClient(self.url) as producer:
             producer.enqueue(job)
 

@@ -12,6 +12,7 @@ from oppsync.receipts import Receipt
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.wire import read_message
 from oppsync_worker.ledger.connect import LedgerUnavailable
+from stage import handed_over
 
 HEADER = "instance;funnel_id;title;crm_column;value;fields.Origem\n"
 
@@ -33,7 +34,7 @@ def test_a_good_file_is_sent(command: Command, ledger: Redis) -> None:
     result = command("enqueue", "file", csv_file(*rows(3)), "--kind", "create")
 
     assert (result.exit_code, result.stdout) == (0, "3 sent, 0 already known, 0 bad\n")
-    assert ledger.llen("opportunities.bulk") == 3
+    assert handed_over(ledger, "bulk") == 3
     job = read_message(ledger.rpop("opportunities.bulk").decode())
     assert (job.title, str(job.value), job.fields) == ("Casa 0", "1234.50", {"Origem": "site"})
 
@@ -47,7 +48,7 @@ def test_the_same_file_again_sends_nothing(command: Command, ledger: Redis) -> N
 
     assert (first["sent"], first["already_known"], first["complete"]) == (700, 0, True)
     assert (second["sent"], second["already_known"]) == (0, 700)
-    assert ledger.llen("opportunities.bulk") == 700
+    assert handed_over(ledger, "bulk") == 700
 
 
 def test_lines_at_odds_with_other_jobs_are_refused_by_themselves(command: Command, ledger: Redis) -> None:
@@ -103,7 +104,7 @@ def test_bad_lines_can_be_skipped(command: Command, ledger: Redis) -> None:
 
     assert result.exit_code == 0
     assert "2 sent, 0 already known, 1 bad" in result.stdout
-    assert ledger.llen("opportunities.bulk") == 2
+    assert handed_over(ledger, "bulk") == 2
 
 
 def test_nothing_but_bad_lines_is_bad_news(command: Command) -> None:
@@ -162,7 +163,7 @@ def test_redis_failing_on_the_way(command: Command, ledger: Redis, monkeypatch: 
     hand_over = JobClient.hand_over
 
     def failing(self: JobClient, jobs: list[AnyJob]) -> list[Receipt]:
-        if ledger.llen("opportunities.bulk") >= 500:
+        if handed_over(ledger, "bulk") >= 500:
             raise LedgerUnavailable("Redis is out of memory and refuses writes")
         return hand_over(self, jobs)
 
@@ -176,7 +177,7 @@ def test_redis_failing_on_the_way(command: Command, ledger: Redis, monkeypatch: 
     assert "stopped after 500 of 1200 jobs were handed over; to run the same command again is safe" in stopped.stderr
     assert "out of memory" in stopped.stderr
     assert (again.exit_code, again.stdout) == (0, "700 sent, 500 already known, 0 bad\n")
-    assert ledger.llen("opportunities.bulk") == 1200
+    assert handed_over(ledger, "bulk") == 1200
 
 
 def test_an_interrupt_on_the_way_tells_how_far_it_came(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,6 @@ def test_held_by_an_operator(command: Command, lives: Lives, ledger: Redis) -> N
     """The command that lets it go on."""
     run(ledger, operating.hold("acme", cause="operator", note="CRM maintenance"))
     job = lives.create()
-    run(ledger, begin.begin(lives.hand(job), job, horizon_ms=250, number=1))
 
     found = shown(command, job.job_id)
 
@@ -114,7 +113,6 @@ def test_held_for_want_of_settings(command: Command, lives: Lives) -> None:
 def test_blocked(command: Command, lives: Lives) -> None:
     """The key that it waits for."""
     job = lives.update(opportunity_id=None, external_ref="order-7")
-    run(lives.client, begin.begin(lives.hand(job), job, horizon_ms=250, number=1))
 
     found = shown(command, job.job_id)
 
@@ -202,7 +200,6 @@ def test_a_claim_that_was_never_begun_is_still_queued(command: Command, lives: L
 def test_a_job_that_waits_for_something_can_be_dropped(command: Command, lives: Lives) -> None:
     """Whatever it waits for."""
     blocked = lives.update(opportunity_id=None, external_ref="nobody")
-    begin.begun(run(lives.client, begin.begin(lives.hand(blocked), blocked, horizon_ms=250, number=1)))
     scheduled = lives.create(not_before="2100-01-01T00:00:00Z")
     assert lives.state(blocked.job_id) == "blocked"
 

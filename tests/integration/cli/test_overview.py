@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from integration.cli.lives import TTL_S, Command, Lives, answer
+from integration.cli.lives import Command, Lives, answer
 from oppsync_worker.ledger import begin, ends, keys, operating, presence
 from oppsync_worker.ledger.scripts import run
 from stage import time_passes, told
@@ -36,8 +36,7 @@ def settings(bare_command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_a_hold_is_set_listed_and_released(command: Command, lives: Lives) -> None:
     """With its note and the number of jobs that it keeps."""
     first = command("hold", "set", "acme", "--note", "CRM maintenance")
-    job = lives.create()
-    run(lives.client, begin.begin(lives.hand(job), job, horizon_ms=250, number=1))
+    lives.create()
     (listed,) = answer(command("hold", "list", "--json"))
     again = command("hold", "set", "acme")
     released = command("hold", "release", "acme")
@@ -172,12 +171,10 @@ def test_status_counts_every_place(command: Command, lives: Lives, ledger: Redis
     """One object with all of it; one screen of text."""
     lives.dead()
     lives.in_doubt()
-    update = lives.update(opportunity_id=None, external_ref="order-7")
-    run(ledger, begin.begin(lives.hand(update), update, horizon_ms=250, number=1))
+    lives.update(opportunity_id=None, external_ref="order-7")
     lives.create(not_before="2999-01-01T00:00:00Z")
-    held = lives.create(instance="globex")
     run(ledger, operating.hold("globex", cause="operator", note="n"))
-    run(ledger, begin.begin(lives.hand(held), held, horizon_ms=250, number=1))
+    lives.create(instance="globex")
     sending = lives.create()
     hand = lives.begin(sending)
     lives.create(lane="bulk")
@@ -206,9 +203,8 @@ def test_status_counts_every_place(command: Command, lives: Lives, ledger: Redis
 def test_status_counts_those_who_wait_by_instance(command: Command, lives: Lives, ledger: Redis) -> None:
     """The place that grows when a budget is small."""
     run(ledger, told("acme", requests=1))
-    jobs = [lives.create(), lives.create(), lives.create()]
-    for job, claimed in zip(jobs, lives.claim(), strict=True):
-        run(ledger, begin.begin(ends.Hand(claimed.tag, job.job_id, TTL_S), job, horizon_ms=250, number=1))
+    for _ in range(3):
+        lives.create()
 
     assert answer(command("status", "--json"))["waiting"] == {"acme": 2}
 

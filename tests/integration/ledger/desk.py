@@ -8,6 +8,7 @@ from typing import Any
 import redis
 
 from oppsync import CreateOpportunity, UpdateOpportunity
+from oppsync_worker.contract.fields import milliseconds
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.states import Cause, State
 from oppsync_worker.contract.wire import encode, read_message
@@ -32,6 +33,34 @@ def change(record: int | str, **given: Any) -> UpdateOpportunity:
     """An update of a record, named by SprintHub's id or by its create's reference."""
     name = {"opportunity_id": record} if isinstance(record, int) else {"external_ref": record}
     return UpdateOpportunity.parse({"instance": "acme", "funnel_id": 7, "title": "U", **name, **given})
+
+
+_AS_BEFORE = """
+local id, kind, instance, lane, ref, target, deadline = unpack(ARGV)
+local key = 'oppsync:job:' .. id
+local time = redis.call('TIME')
+redis.call('HSET', key, 'state', 'queued', 'kind', kind, 'instance', instance, 'lane', lane, 'at',
+  string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)))
+if ref ~= '' then redis.call('HSET', key, 'ref', ref) end
+if target ~= '' then redis.call('HSET', key, 'target', target) end
+if deadline ~= '0' then redis.call('HSET', key, 'deadline', deadline) end
+if kind == 'opportunities.create' then
+  if ref ~= '' then redis.call('HSET', 'oppsync:making:' .. instance, ref, id) end
+else
+  local made = target ~= '' and target or redis.call('HGET', 'oppsync:refs:' .. instance, ref)
+  local record = made and 'id:' .. made or 'ref:' .. ref
+  local number = redis.call('INCR', 'oppsync:order')
+  redis.call('HSET', key, 'record', record, 'number', number)
+  redis.call('ZADD', 'oppsync:record:' .. instance .. ':' .. record, number, id)
+end
+redis.call('LPUSH', 'opportunities.' .. lane, ARGV[8])
+"""
+
+
+def push_as_before(client: redis.Redis, job: AnyJob) -> None:
+    """What enqueueing wrote in the version before: an entry, and a message in the lane without a slot."""
+    names = (job.job_id, job.kind.value, job.instance, job.lane.value, job.external_ref or "", str(job.target or ""))
+    client.eval(_AS_BEFORE, 0, *names, milliseconds(job.deadline), encode(job))
 
 
 class Desk:
@@ -64,15 +93,22 @@ class Desk:
     # A worker.
 
     def claim(self, most: int = 100, *, worker: str = "w") -> list[tuple[ends.Hand, AnyJob]]:
-        """Take what is there, in order."""
+        """Take what is there, in order; what somebody else pushed is filed first, and comes back with its slot."""
         call = claiming(LANES, most=most, lease_ms=A_MINUTE_MS, worker=worker)
         taken, _ = claims.claimed(self.run(call))
+        if not taken:
+            call = claiming(LANES, most=most, lease_ms=A_MINUTE_MS, worker=worker)
+            taken, _ = claims.claimed(self.run(call))
         return [(ends.Hand(one.tag, (job := read_message(one.message)).job_id, TTL_S), job) for one in taken]
 
     def one(self) -> tuple[ends.Hand, AnyJob]:
-        """Take the next message."""
-        (taken,) = self.claim(1)
-        return taken
+        """Take the next message, as soon as its line is looked at."""
+        taken = self.claim(1)
+        if not taken:
+            self.line_moves()
+            taken = self.claim(1)
+        (first,) = taken
+        return first
 
     def begin(self, hand: ends.Hand, job: AnyJob) -> Answer:
         """Ask to send, and wait for a slot that is near."""

@@ -7,7 +7,9 @@ from oppsync_worker.contract.jobs import AnyJob, UpdateOpportunity
 
 ENDED = {"succeeded", "discarded", "merged", "expired"}
 UNFINISHED = {"queued", "sending", "scheduled", "waiting", "held", "blocked"}
-BEGUN = {"sending", "waiting", "blocked", "succeeded"}
+LONG_AGO = 1e9
+"""What the state machine puts for a time that is over is earlier than this."""
+BEGUN = {"sending", "blocked", "succeeded"}
 
 
 def every_job_is_in_exactly_one_place(seen: Snapshot, known: Mapping[str, AnyJob], copied: Container[str]) -> None:
@@ -33,7 +35,9 @@ def what_names_a_job_is_filed(seen: Snapshot, known: Mapping[str, AnyJob]) -> No
     succeeded: dict[tuple[str, str], str] = {}
     for job_id, entry in seen.jobs():
         job = known.get(job_id)
-        begun_before = entry.get("state") in BEGUN or (entry.get("state") == "scheduled" and "attempts" in entry)
+        # What another application pushed is filed when it is claimed; if that fails, when a worker has read it.
+        read = "attempts" in entry or ("foreign" not in entry and "kind" in entry)
+        begun_before = entry.get("state") in BEGUN or (entry.get("state") in {"scheduled", "waiting"} and read)
         if job is None or not begun_before:
             continue
         assert entry.get("ref") == job.external_ref, job_id
@@ -102,6 +106,43 @@ def deadlines_are_watched(seen: Snapshot) -> None:
     for job_id, entry in seen.jobs():
         if entry.get("deadline") and entry["state"] in {"scheduled", "waiting", "held", "blocked"}:
             assert job_id in expiring, f"{job_id} is {entry['state']} beyond its deadline"
+
+
+def lanes_hold_only_what_can_be_sent_now(seen: Snapshot, unseen: Container[str]) -> None:
+    """A job of ours has a slot there; without one is only what a worker has not looked at yet."""
+    for job_id, entry in seen.jobs():
+        if entry.get("state") == "queued" and "slot_at" not in entry:
+            assert job_id in unseen, f"{job_id} is queued, and has no slot"
+
+
+def interactive_updates_wait_for_nobody_in_bulk(seen: Snapshot) -> None:
+    """Whoever they wait for has inherited their lane."""
+    for line, members in seen.named("record:"):
+        instance, _, record = line.partition(":")
+        entries = map(seen.job, members)
+        if any(entry.get("state") == "queued" and "slot_at" not in entry for entry in entries):
+            continue  # of the version before, and not looked at yet
+        lanes = [seen.job(job_id).get("lane") for job_id in sorted(members, key=lambda one: float(members[one]))]
+        urgent = [number for number, lane in enumerate(lanes) if lane == "interactive"]
+        if not urgent:
+            continue
+        assert "bulk" not in lanes[: urgent[-1]], f"{line}: an interactive update waits behind a bulk one: {lanes}"
+        create = (
+            seen.of_key(f"making:{instance}").get(record.removeprefix("ref:")) if record.startswith("ref:") else None
+        )
+        maker = seen.job(create) if create else {}
+        if maker and (maker["state"] != "queued" or "slot_at" in maker):
+            assert maker["lane"] == "interactive", f"{line} waits for {create} in the bulk lane"
+
+
+def calls_are_counted_once(seen: Snapshot) -> None:
+    """For their instance, and for all instances together."""
+    # Those whose time is over are given up when somebody wants their places.
+    places = [
+        member for _, members in seen.named("inflight:") for member, till in members.items() if float(till) > LONG_AGO
+    ]
+    calls = [member for member, till in seen.of_key("calls").items() if float(till) > LONG_AGO]
+    assert sorted(places) == sorted(calls), f"{places} have places in flight, and {calls} count"
 
 
 def leases_and_slots_belong_to_somebody(seen: Snapshot, caps: Mapping[str, int], looked_for: Container[str]) -> None:

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from integration.ledger import laws
 from integration.ledger.aborting import abort
-from integration.ledger.desk import LANES
+from integration.ledger.desk import LANES, push_as_before
 from integration.ledger.drawn import A_MINUTE_MS, ANSWERS, ANY, ENDINGS, INSTANCES, SEEN, TTL_S, Claim, Focus, drafts
 from integration.ledger.meddled import meddled
 from integration.ledger.snapshot import Snapshot
@@ -25,7 +25,7 @@ from oppsync_ops import redis_server
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.states import Cause
 from oppsync_worker.contract.wire import digest, encode, read_message
-from oppsync_worker.ledger import claims, ends, enqueuing, looking, operating, sweeping
+from oppsync_worker.ledger import claims, ends, enqueuing, looking, operating, presence, sweeping
 from oppsync_worker.ledger.begin import Go, Parked, Soon, Stale, begin, begun
 from oppsync_worker.ledger.promoting import Look, promoted
 from oppsync_worker.ledger.scripts import Call, load, run, run_in_order
@@ -52,6 +52,8 @@ class Lives(RuleBasedStateMachine):
         self.known: dict[str, AnyJob] = {}
         self.raw: dict[str, str] = {}
         self.copied: set[str] = set()
+        self.unseen: set[str] = set()
+        """Jobs that came into a lane without a slot: another application's, and those of the version before."""
         self.questions = itertools.count(1)
         self.asked: list[Call] = []
         self.claims: list[Claim] = []
@@ -66,6 +68,8 @@ class Lives(RuleBasedStateMachine):
         self.focus = Focus.EVERYTHING
         self.abort_at = 0
         """Before which of its writes the next script is aborted; 0 for none."""
+        self.ending = False
+        """Whether all time passes but that of jobs for the year 2100: taken for due, they would only take slots."""
         for instance in INSTANCES:
             self.announce(instance, after_dead="go_on")
 
@@ -187,7 +191,23 @@ class Lives(RuleBasedStateMachine):
         job = self.focused(draft)
         self.known[job.job_id] = job
         self.raw[job.job_id] = encode(job).replace('"origin":"oppsync"', '"origin":"elsewhere"')
+        self.unseen.add(job.job_id)
         self.client.lpush(job.lane.queue, self.raw[job.job_id])
+
+    @rule(draft=drafts())
+    def enqueue_as_before(self, draft: AnyJob) -> None:
+        """A producer of the version before: every job goes into its lane."""
+        job = self.focused(draft)
+        if job.not_before is None and job.idempotency_key is None:
+            self.known[job.job_id] = job
+            self.raw[job.job_id] = encode(job)
+            self.unseen.add(job.job_id)
+            push_as_before(self.client, job)
+
+    @rule(hands=st.sampled_from([1, 2, 3, 250]))
+    def hands(self, hands: int) -> None:
+        """Workers come and go."""
+        self.run(presence.present("w", hands=hands))
 
     @rule(which=ANY)
     def push_a_copy(self, which: int) -> None:
@@ -411,7 +431,9 @@ class Lives(RuleBasedStateMachine):
         """What time alone decides."""
         for place in ("schedule", "slots"):
             for member, _ in self.client.zscan_iter(f"oppsync:{place}"):
-                self.client.zadd(f"oppsync:{place}", {member: 1})
+                job = self.known.get(member.decode())
+                if not (self.ending and job and job.not_before):
+                    self.client.zadd(f"oppsync:{place}", {member: 1})
         self.run(time_passes(most=most))
 
     @rule(instance=st.sampled_from(INSTANCES))
@@ -421,6 +443,7 @@ class Lives(RuleBasedStateMachine):
         for member, _ in self.client.zscan_iter(f"oppsync:inflight:{instance}"):
             if member.startswith(b"look:"):
                 self.client.zadd(f"oppsync:inflight:{instance}", {member: 1})
+                self.client.zadd("oppsync:calls", {member: 1})
         self.client.hdel(budget, "cool_until", "next", "trial_until")
         if self.client.hexists(budget, "open_until"):
             self.client.hset(budget, "open_until", 1)
@@ -520,9 +543,13 @@ class Lives(RuleBasedStateMachine):
         laws.deadlines_are_watched(seen)
         laws.leases_and_slots_belong_to_somebody(seen, CAP, self.looked_for)
         laws.a_trial_is_under_way(seen, self.looked_for)
+        laws.lanes_hold_only_what_can_be_sent_now(seen, self.unseen)
+        laws.interactive_updates_wait_for_nobody_in_bulk(seen)
+        laws.calls_are_counted_once(seen)
 
     def teardown(self) -> None:
         """Every worker dies, every hold is lifted, all time passes: nothing may be left that could go on."""
+        self.ending = True
         while self.claims:
             self.lose(0, self.claims[0].sent, dies=True)
         for _ in range(80):
@@ -543,8 +570,9 @@ class Lives(RuleBasedStateMachine):
             if not (on_the_way or later or any(self.client.llen(lane) for lane in LANES)):
                 break
         else:
-            stuck = {job_id: seen.job(job_id) for job_id in on_the_way or later}
-            lines = {name: value for name, value in seen.hashes.items() if name.startswith(("record:", "waiting:"))}
+            stuck = {job_id: (seen.job(job_id), seen.messages[job_id]) for job_id in on_the_way or later}
+            about = ("record:", "waiting:", "budget:", "inflight:", "calls", "slots", "looking:", "granted")
+            lines = {name: value for name, value in seen.hashes.items() if name.startswith(about)}
             raise AssertionError(f"stuck: {stuck} in {lines}")
         laws.nothing_that_is_resolved_is_blocked(seen)
         self.sweep()

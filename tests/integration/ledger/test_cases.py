@@ -8,7 +8,7 @@ import redis
 
 from oppsync import CreateOpportunity, State, UpdateOpportunity
 from oppsync_worker.contract.jobs import AnyJob
-from oppsync_worker.contract.wire import encode
+from oppsync_worker.contract.wire import encode, read_message
 from oppsync_worker.ledger import begin, claims, ends, enqueuing, keys, operating
 from oppsync_worker.ledger.begin import Go, Parked
 from oppsync_worker.ledger.scripts import run
@@ -225,12 +225,13 @@ def test_a_question_asked_again_gives_the_claims_that_nobody_has_heard_of(ledger
         run(ledger, enqueuing.enqueue(job))
     ask_two = claims.claim(QUEUES, most=2, lease_ms=60_000, worker="w", question="one")
     first, _ = claims.claimed(run(ledger, ask_two))
-    settled = ends.Hand(first[0].tag, jobs[0].job_id, 60)
+    settled = ends.Hand(first[0].tag, read_message(first[0].message).job_id, 60)
     run(ledger, ends.bury(settled, cause=ends.Cause.REJECTED, detail="", attempt=ATTEMPT))
 
     again, _ = claims.claimed(run(ledger, ask_two))
     next_one, _ = claims.claimed(run(ledger, claims.claim(QUEUES, most=2, lease_ms=60_000, worker="w", question="two")))
 
     assert again == first[1:]
-    assert [one.message for one in next_one] == [encode(jobs[2]).encode()]
+    assert {one.message for one in (*first, *next_one)} == {encode(job).encode() for job in jobs}
+    assert len(next_one) == 1
     assert ledger.zcard(keys.LEASES) == 2

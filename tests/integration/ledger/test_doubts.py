@@ -10,7 +10,6 @@ from integration.ledger.desk import ATTEMPT, TTL_S, Desk, change, deal, titles
 from oppsync_worker.contract.jobs import CreateOpportunity
 from oppsync_worker.contract.states import State
 from oppsync_worker.ledger import ends, keys, looking, operating
-from oppsync_worker.ledger.begin import Parked
 from oppsync_worker.ledger.looking import LookNever, LookNow, LookSoon, Told
 from oppsync_worker.ledger.promoting import Look
 from oppsync_worker.ledger.scripts import Call
@@ -73,7 +72,7 @@ def test_adopting_ends_it_as_a_success(desk: Desk) -> None:
     job, _ = doubt(desk, external_ref="r")
     waiting = change("r", title="waits")
     desk.enqueue(waiting)
-    desk.begin(*desk.one())
+    assert desk.state(waiting) == "blocked"
     look = desk.look()
 
     assert desk.run(adopt(look)) == b"succeeded"
@@ -197,9 +196,10 @@ class TestBudget:
         desk.client.hset(keys.budget("acme"), "next", 0)
         look = desk.look()
         assert desk.leave(look) == LookNow()
-        desk.enqueue(deal())
+        job = deal()
+        desk.enqueue(job)
 
-        assert desk.begin(*desk.one()) == Parked(State.WAITING, "waiting")
+        assert desk.state(job) == "waiting"
 
     def test_a_look_is_counted_in_the_window(self, desk: Desk) -> None:
         """One too many is not begun."""
@@ -264,8 +264,9 @@ class TestBudget:
         desk.run(told("acme", concurrency=1, probe_ms=0))
         doubt(desk)
         look = desk.look()
-        desk.enqueue(deal())
-        assert desk.begin(*desk.one()) == Parked(State.WAITING, "waiting")
+        job = deal()
+        desk.enqueue(job)
+        assert desk.state(job) == "waiting"
 
         desk.run(looking.again(look, TOLD, inquiry="{}", delay_ms=60_000))
 

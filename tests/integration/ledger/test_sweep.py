@@ -15,7 +15,7 @@ from integration.ledger.snapshot import Snapshot
 from oppsync_worker.engine import sweep as sweeping_module
 from oppsync_worker.engine.sweep import Sightings, Sweep
 from oppsync_worker.ledger import ends, keys, operating
-from oppsync_worker.ledger.begin import Go, Parked
+from oppsync_worker.ledger.begin import Go
 from oppsync_worker.ledger.scripts import run
 from oppsync_worker.ledger.sweeping import turn
 from stage import told
@@ -57,11 +57,13 @@ async def test_nothing_is_found_where_all_is_well(desk: Desk, redis_url: str) ->
     desk.enqueue(
         deal(), change("nobody"), deal(not_before="2100-01-01T00:00:00Z"), change(5), change(5), deal(), deal()
     )
-    for hand, job in desk.claim(5):
+    for hand, job in desk.claim(3):
         if isinstance(desk.begin(hand, job), Go) and job.kind == "opportunities.create":
             desk.run(ends.doubt(hand, attempt=ATTEMPT))
+    (last,) = desk.claim(1)
     desk.run(operating.hold("acme", cause="operator", note=""))
-    desk.begin(*desk.one())
+    desk.begin(*last)
+    desk.enqueue(deal())
     reported = Told()
 
     assert await sweep(redis_url, reported) == Counter()
@@ -132,19 +134,15 @@ async def test_a_job_that_is_missing_from_its_place_is_put_back(
     job = deal(not_before="2100-01-01T00:00:00Z") if state == "scheduled" else deal()
     if state == "blocked":
         desk.enqueue(change("nobody"))
-        hand, blocked = desk.one()
-        desk.begin(hand, blocked)
         (job_id,) = desk.client.zrange(place, 0, -1)
     else:
+        if state == "waiting":
+            desk.run(told("acme", requests=1))
+            desk.client.hset(keys.budget("acme"), "next", f"{(desk.now_s() + 50) * 1000}")
+        if state == "held":
+            desk.run(operating.hold("acme", cause="operator", note=""))
         desk.enqueue(job)
         job_id = job.job_id.encode()
-    if state == "waiting":
-        desk.run(told("acme", requests=1))
-        desk.client.hset(keys.budget("acme"), "next", f"{(desk.now_s() + 50) * 1000}")
-        desk.begin(*desk.one())
-    if state == "held":
-        desk.run(operating.hold("acme", cause="operator", note=""))
-        desk.begin(*desk.one())
     if state in {"in_doubt", "dead"}:
         hand, _, _ = desk.send_next()
         desk.run(ends.doubt(hand, attempt=ATTEMPT)) if state == "in_doubt" else desk.bury(hand)
@@ -176,7 +174,6 @@ async def test_an_update_whose_claim_is_gone_is_a_dead_letter(desk: Desk, redis_
     job = change(5, title="gone")
     desk.enqueue(job, change(5, title="goes on"))
     hand, _, _ = desk.send_next()
-    desk.begin(*desk.one())
     desk.client.delete(f"{keys.PREFIX}claim:{hand.tag}")
 
     assert await sweep(redis_url) == Counter(lost=1)
@@ -184,6 +181,7 @@ async def test_an_update_whose_claim_is_gone_is_a_dead_letter(desk: Desk, redis_
     assert (desk.state(job), desk.field(job, "cause")) == ("dead", "lost")
     assert desk.replay(job) == "unreadable"
     desk.settle_down()
+    desk.pass_time()
     assert titles(desk.work_off()) == ["goes on"]
 
 
@@ -204,7 +202,7 @@ async def test_an_update_that_fell_out_of_its_line_is_put_back(desk: Desk, redis
     first, second = change(5, title="first"), change(5, title="second")
     desk.enqueue(first, second)
     hand, _, _ = desk.send_next()
-    assert desk.begin(*desk.one()) == Parked(ends.State.BLOCKED, "blocked")
+    assert desk.state(second) == "blocked"
     desk.client.delete(keys.record("acme", "id:5"))
     desk.bury(hand)
 

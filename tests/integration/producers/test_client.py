@@ -23,6 +23,7 @@ from oppsync import (
     WaitTimeout,
 )
 from oppsync_ops import redis_server
+from stage import handed_over
 
 
 def deal(number: int = 1, **given: object) -> CreateOpportunity:
@@ -57,7 +58,7 @@ def test_the_same_key_gives_the_same_job(client: JobClient, ledger: redis.Redis)
 
     assert first == second
     assert elsewhere != first
-    assert ledger.llen("opportunities.interactive") == 2
+    assert handed_over(ledger, "interactive") == 2
 
 
 def test_the_same_id_is_the_same_job(client: JobClient, ledger: redis.Redis) -> None:
@@ -65,7 +66,7 @@ def test_the_same_id_is_the_same_job(client: JobClient, ledger: redis.Redis) -> 
     job = deal()
 
     assert client.enqueue(job) == client.enqueue(job) == job.job_id
-    assert ledger.llen("opportunities.interactive") == 1
+    assert handed_over(ledger, "interactive") == 1
 
 
 def test_enqueue_many_keeps_order_and_tells_what_was_new(client: JobClient, ledger: redis.Redis) -> None:
@@ -75,7 +76,7 @@ def test_enqueue_many_keeps_order_and_tells_what_was_new(client: JobClient, ledg
     ids = client.enqueue_many([*jobs, jobs[0]])
 
     assert ids == [*(job.job_id for job in jobs), jobs[0].job_id]
-    assert ledger.llen("opportunities.bulk") == 1200
+    assert handed_over(ledger, "bulk") == 1200
     assert [receipt.created for receipt in client.hand_over([jobs[5], deal()])] == [False, True]
 
 
@@ -223,7 +224,7 @@ def test_a_lost_script_cache_is_no_matter(client: JobClient, ledger: redis.Redis
     client.enqueue(deal())
     ledger.script_flush()
     assert len(client.enqueue_many([deal(), deal()])) == 2
-    assert ledger.llen("opportunities.interactive") == 4
+    assert handed_over(ledger, "interactive") == 4
 
 
 @pytest.mark.parametrize("timeout_s", [None, 30.0])

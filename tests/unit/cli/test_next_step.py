@@ -107,7 +107,7 @@ def test_an_instance_that_does_not_answer_is_told() -> None:
     ("record", "behind", "state", "said"),
     [
         ("id:5", "job-1", State.SENDING, "an earlier update of its record goes first: job-1 (sending)"),
-        ("id:5", None, None, "about to go back"),
+        ("id:5", None, None, "about to go to the line"),
         ("ref:order-7", "job-1", State.QUEUED, "that is job-1 (queued); the update goes on by itself then"),
         ("ref:order-7", "job-1", State.DEAD, "that is job-1 (dead): see `oppsync job show job-1`"),
         ("ref:order-7", None, None, "none is on its way: enqueue it"),

@@ -23,6 +23,7 @@ from oppsync_worker.ledger.book import Book
 from oppsync_worker.ledger.claims import Claimed
 from oppsync_worker.ledger.connect import connection_options
 from oppsync_worker.ledger.scripts import Call, run
+from oppsync_worker.limits.budget import ELASTIC, hands
 from oppsync_worker.runner.ends import Abandoned, End
 from oppsync_worker.runner.reports import Reporter
 from oppsync_worker.runner.runner import Delivery, Runner
@@ -46,7 +47,8 @@ class Engine:
         self.ttl_s = ttl_s
         self.hands = Hands()
         self.concurrency = concurrency
-        """Most claims at once; the pool sets it to its own limit, which the command line may have changed."""
+        """Calls at once for one instance alone; the pool sets it to its own limit, which the command line may have
+        changed."""
         self.runner: Runner | None = None
         self.book: Book | None = None
         self.polled_at: float | None = None
@@ -94,6 +96,8 @@ class Engine:
             self.reporter.buried_unread(letter.job_id, "", letter.cause, letter.detail)
         for one in claimed:
             self.hands.take(one.tag)
+        if claims.filed(answer):
+            self.hands.moves += 1
         return claimed
 
     def stop(self) -> None:
@@ -102,8 +106,15 @@ class Engine:
             stop()
 
     def room(self) -> int:
-        """How many more claims this process may hold."""
-        return max(0, self.concurrency - len(self.hands))
+        """How many more claims this process may take now.
+
+        What was announced, and beyond that one by one: a job that was given a slot all the same is of an instance that
+        has no other call in flight, and must not wait for those that hang.
+        """
+        held = len(self.hands)
+        if held < hands(self.concurrency):
+            return hands(self.concurrency) - held
+        return 1 if held < self.concurrency * ELASTIC else 0
 
     async def deliver(self, delivery: Delivery) -> End:
         """Run one claimed message to its end, and remember whether its claim is settled."""

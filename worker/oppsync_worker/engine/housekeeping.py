@@ -28,7 +28,7 @@ from oppsync_worker.ledger import claims, presence, rights
 from oppsync_worker.ledger.connect import explain
 from oppsync_worker.ledger.promoting import promote, promoted
 from oppsync_worker.ledger.scripts import Call, run_async, run_many_async
-from oppsync_worker.limits.budget import HORIZON_MS
+from oppsync_worker.limits.budget import ELASTIC, HORIZON_MS, hands
 from oppsync_worker.runner.reconciler import Reconciler
 from oppsync_worker.runner.reports import Reporter
 
@@ -40,8 +40,9 @@ ANNOUNCE_PAUSE_S: Final = 15.0
 RESTORE_MOST: Final = 200
 STOP_ROUNDS: Final = 10
 
-LOOKS_AT_ONCE: Final = 8
-"""Look-ups of one worker process in flight; each is one request, at a slot of its instance's budget."""
+LOOKS_A_ROUND: Final = 50
+"""Look-ups that are taken on at once. Each has a slot of its instance's budget and a place in flight already: how many
+there are, and of whom, is decided where slots are given."""
 
 LOOKS_PATIENCE_S: Final = 10.0
 """How long a stop waits for look-ups; one that is left is done again by somebody else."""
@@ -73,8 +74,10 @@ class Housekeeping:
         reconciler: Reconciler,
         look_ms: int,
         sweep: Sweep,
+        concurrency: int = 200,
     ) -> None:
         """`look_ms`: after this, a look-up of which nothing was heard is somebody else's."""
+        self._concurrency = concurrency
         self._redis = redis
         self._hands = hands
         self._name = name
@@ -192,7 +195,7 @@ class Housekeeping:
             most=PROMOTE_MOST,
             horizon_ms=HORIZON_MS,
             ttl_s=self._ttl_s,
-            takes=0 if self._stopping else LOOKS_AT_ONCE - len(self._looks),
+            takes=0 if self._stopping else min(LOOKS_A_ROUND, self._concurrency * ELASTIC - len(self._looks)),
             look_ms=self._look_ms,
             seen=seen,
         )
@@ -219,5 +222,5 @@ class Housekeeping:
         return ANNOUNCE_PAUSE_S
 
     async def _present(self) -> float:
-        await run_async(self._redis, presence.present(self._name))
+        await run_async(self._redis, presence.present(self._name, hands=hands(self._concurrency)))
         return presence.SIGN_EVERY_S

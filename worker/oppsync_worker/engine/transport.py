@@ -141,9 +141,9 @@ class Channel(stock.Channel):  # type: ignore[misc]
         for _ in range(CLAIM_ROUNDS):
             room = self.qos.can_consume_max_estimate()
             # After a reconnect the channel is new and believes itself empty, while all that was claimed still runs.
+            # With no room (0) the claim script still takes out of the lanes what has no slot.
             most = min(CLAIM_MOST if room is None else room, CLAIM_MOST, self.engine.room())
-            # 0 means full, which `or` would read as unlimited.
-            claimed = self.engine.claim(queues, most) if most else []
+            claimed = self.engine.claim(queues, most)
             for one in claimed:
                 self._hand_on(one)
             taken += len(claimed)

@@ -42,11 +42,16 @@ class BuriedUnread:
 
 def claimed(answer: Any) -> tuple[list[Claimed], list[BuriedUnread]]:
     """Read the answer to `claim`."""
-    taken, buried = answer
+    taken, buried, _ = answer
     return (
         [Claimed(tag.decode(), queue.decode(), message) for tag, queue, message in taken],
         [BuriedUnread(one.decode(), Cause(cause.decode()), said.decode()) for one, cause, said in buried],
     )
+
+
+def filed(answer: Any) -> int:
+    """How many messages had no slot, and went out of their lane to where they wait for one."""
+    return int(answer[2])
 
 
 def renew(tags: list[str], *, lease_ms: int) -> Call:

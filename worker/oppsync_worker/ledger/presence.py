@@ -12,14 +12,14 @@ SILENT_AFTER_S: Final = 20.0
 """A worker not heard of for this long is not counted on."""
 
 
-def present(name: str) -> Call:
-    """The worker `host:pid` is alive."""
-    return Call("present", (name, 1))
+def present(name: str, *, hands: int | None = None) -> Call:
+    """The worker `host:pid` is alive, and has hands for so many calls at once."""
+    return Call("present", (name, 1) if hands is None else (name, 1, hands, int(SILENT_AFTER_S * 1000)))
 
 
 def gone(name: str) -> Call:
     """The worker has stopped of its own will."""
-    return Call("present", (name, 0))
+    return Call("present", (name, 0, 0, int(SILENT_AFTER_S * 1000)))
 
 
 def alive(client: Redis) -> list[str]:

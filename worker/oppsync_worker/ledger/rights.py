@@ -72,8 +72,10 @@ ROLES: Final[Mapping[str, Role]] = {
             scripts=("enqueue", "rights"),
             commands=f"{_CONNECTING} hmget zscore get",
             keys=(
-                *(f"oppsync:{one}:*" for one in ("job", "idem", "making", "refs", "record", "bell")),
-                *("oppsync:order", "oppsync:schedule", "oppsync:expiring", *_LANES, _RESULTS),
+                *(f"oppsync:{one}:*" for one in ("job", "idem", "making", "refs", "record", "bell", "unsure")),
+                *(f"oppsync:{one}:*" for one in ("waiting", "held", "hold", "looking", "inflight", "budget")),
+                *(f"oppsync:{one}" for one in ("order", "schedule", "expiring", "slots", "blocked", "holding")),
+                *("oppsync:calls", "oppsync:capacity", "oppsync:granted", *_LANES, _RESULTS),
             ),
         ),
         Role(
@@ -90,8 +92,8 @@ ROLES: Final[Mapping[str, Role]] = {
             scripts=("*",),
             commands=(
                 f"{_CONNECTING} info config|get wait script|exists multi exec brpop scan zscan subscribe unsubscribe "
-                "psubscribe punsubscribe publish hget hmget hgetall hset hincrby get mget del llen lpush rpush rpop lrange "
-                "smembers sadd srem zcard zrange zrevrange zrangebyscore zscore"
+                "psubscribe punsubscribe publish hget hmget hgetall hset hincrby get mget del llen lpush rpush rpop "
+                "lrange smembers sadd srem zcard zrange zrevrange zrangebyscore zscore"
             ),
             keys=(
                 *("oppsync:*", "opportunities.interactive*", "opportunities.bulk*", _RESULTS),

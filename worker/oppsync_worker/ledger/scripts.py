@@ -31,7 +31,7 @@ AROUND: Final = "undo"
 READS: Final = frozenset(
     {
         *("exists", "get", "hexists", "hget", "hgetall", "hmget", "lindex", "llen", "lpos", "lrange", "pttl"),
-        *("srandmember", "time", "ttl", "zcard", "zrange", "zrangebyscore", "zscore"),
+        *("srandmember", "time", "ttl", "zcard", "zrange", "zrangebyscore", "zrank", "zrevrange", "zscore"),
     }
 )
 """Commands of scripts that change nothing."""

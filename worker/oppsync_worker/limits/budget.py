@@ -10,6 +10,14 @@ from oppsync_worker.ledger.scripts import Argument, Call
 HORIZON_MS: Final = 250
 """How far ahead a slot may be reserved. A job whose slot is farther off waits in the ledger, not in a worker."""
 
+RESERVE: Final = 1.25
+"""A worker announces so many times its concurrency: one instance alone gets four fifths of what is announced
+(`lua/slots.lua`), which is the concurrency that was asked for, and the rest is there for whoever comes."""
+
+ELASTIC: Final = 4
+"""A worker holds at most so many times its concurrency. One call every instance may always have, however many hang: it
+is that which is taken on beyond what was announced."""
+
 MARGIN_MS: Final = 15_000
 """How much longer than its deadline a call counts as in flight when its worker is never heard of again."""
 
@@ -17,6 +25,11 @@ MARGIN_MS: Final = 15_000
 def learned_least(budget: BudgetSettings) -> int:
     """Requests per window that an instance keeps, however small a limit its answers disclose."""
     return max(1, math.ceil(budget.requests * budget.learned_min_share))
+
+
+def hands(concurrency: int) -> int:
+    """How many calls a worker announces that it has hands for."""
+    return math.ceil(concurrency * RESERVE)
 
 
 def announce(instance: InstanceSettings, *, fingerprint: str) -> Call:

@@ -23,7 +23,8 @@ local tag, id, kind, instance, lane = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5
 local key, ref, opportunity_id = ARGV[6], ARGV[7], ARGV[8]
 local not_before, deadline, horizon, ttl_s = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12]
 local now = now_ms()
-local message, own, heard, whose = unpack(redis.call('HMGET', claim_key(tag), 'message', 'own', 'question', 'job'))
+local message, own, heard, whose, place = unpack(redis.call('HMGET', claim_key(tag), 'message', 'own', 'question', 'job',
+  'number'))
 if not message or whose ~= id then return { 'lost' } end
 -- A link that stood still may deliver a question long after the same one, or the next, was answered: by then the job may
 -- be on its way, and must not be moved from under it.
@@ -57,6 +58,7 @@ if job.state == 'dead' and redis.call('HGET', job_key(id), 'cause') == 'lost' th
   -- Its letter goes when it ends: what newer updates have written meanwhile it must not overwrite.
   if job.record then redis.call('ZADD', line_of('record', job), 'NX', job.number, id) end
   job = read(id)
+  if job.record then inherit(job) end
 end
 if job.state == 'sending' and job.token == tag then
   -- An earlier question was answered, and its answer lost: the worker asks anew, and has therefore not sent.
@@ -93,14 +95,19 @@ if job.record and opportunity_id == '' and ref ~= '' and (job.ref ~= ref or job.
   local made = redis.call('HGET', P .. 'refs:' .. instance, ref)
   means = made and 'id:' .. made or 'ref:' .. ref
 end
-redis.call('HSET', job_key(id), 'state', 'queued', 'kind', kind, 'instance', instance, 'lane', known and job.lane or lane,
-  'at', job.at or int(now))
+local filed = known and job.state == 'queued' and (job.ref or '') == ref and (job.target or '') == opportunity_id
+  and (job.key or '') == key and tonumber(job.deadline or 0) == deadline
+if not filed then
+  redis.call('HSET', job_key(id), 'state', 'queued', 'kind', kind, 'instance', instance, 'lane', known and job.lane or lane,
+    'at', job.at or int(now))
+end
 if own == '0' and not known then redis.call('HSET', job_key(id), 'foreign', '1') end
 if digest ~= '' then redis.call('HSETNX', job_key(id), 'digest', digest) end
-if ref ~= '' then redis.call('HSET', job_key(id), 'ref', ref) end
+if ref ~= '' and not filed then redis.call('HSET', job_key(id), 'ref', ref) end
 if ref ~= '' and kind == CREATE then redis.call('HSET', P .. 'making:' .. instance, ref, id) end
-if opportunity_id ~= '' then redis.call('HSET', job_key(id), 'target', opportunity_id) end
-if deadline > 0 then redis.call('HSET', job_key(id), 'deadline', int(deadline)) end
+if not known then inherit({ id = id, kind = kind, instance = instance, lane = lane, ref = ref ~= '' and ref or nil }) end
+if opportunity_id ~= '' and not filed then redis.call('HSET', job_key(id), 'target', opportunity_id) end
+if deadline > 0 and not filed then redis.call('HSET', job_key(id), 'deadline', int(deadline)) end
 if key ~= '' and job.key ~= key then
   local idem = P .. 'idem:' .. instance .. ':' .. key
   local first = redis.call('GET', idem)
@@ -121,6 +128,7 @@ if key ~= '' and job.key ~= key then
     redis.call('HSET', job_key(id), 'cause', 'twin', 'detail', said, 'points_to', first)
     job = read(id)
     move(job, 'discarded', now)
+    free_slot(job, now)
     job.key = nil
     let_go(tag)
     retire(job, ttl_s)
@@ -129,7 +137,7 @@ if key ~= '' and job.key ~= key then
   end
   redis.call('SET', idem, id)
 end
-job = read(id)
+if not filed then job = read(id) end
 
 local function stop(to, score)
   free_slot(job, now)
@@ -157,8 +165,12 @@ if kind == UPDATE then
     leave(job, now)
     job.record = nil
   end
-  if not job.record then join(job) end
+  if not job.record then
+    join(job, place)
+    if place then inherit(job) end
+  end
 end
+if job.mended then redis.call('HDEL', job_key(id), 'mended') end
 if redis.call('EXISTS', P .. 'hold:' .. instance) == 1 then return stop('held', turn(job)) end
 if kind == UPDATE then
   if job.record:sub(1, 4) == 'ref:' then return stop('blocked', tonumber(job.at)) end
@@ -184,7 +196,9 @@ if kind == UPDATE then
 end
 
 local at = tonumber(job.slot_at or nil)
-if not at or not still_good(instance, id, at, now) then
+local good, budget
+if at then good, budget = still_good(instance, id, at, now) end
+if not good then
   if at then free_slot(job, now) end
   at = nil
   if not wants_slots(instance) then at = take_slot(instance, id, now, horizon) end
@@ -195,7 +209,7 @@ if not at or not still_good(instance, id, at, now) then
   end
 end
 if at - now <= 2 then
-  local early = tally(instance, now)
+  local early = tally(instance, now, budget)
   if early > horizon then
     redis.call('HSET', P .. 'budget:' .. instance, 'next', int(now + early))
     free_slot(job, now)
@@ -211,8 +225,12 @@ if at - now > 2 then
 end
 
 redis.call('HINCRBY', job_key(id), 'attempts', 1)
-move(job, 'sending', now)
-redis.call('HSET', job_key(id), 'token', tag, 'sent_at', int(now))
+local sent = { 'token', tag, 'sent_at', int(now) }
+if kind == CREATE then
+  sent[#sent + 1] = 'marker_field'
+  sent[#sent + 1] = fields[1] or ''
+end
+move(job, 'sending', now, nil, nil, nil, sent)
 if job.slot_at then redis.call('HDEL', job_key(id), 'slot_at') end
 redis.call('HSETNX', job_key(id), 'first_at', int(now))
 if kind == UPDATE then
@@ -222,5 +240,4 @@ if kind == UPDATE then
     redis.call('HSET', job_key(id), 'writing', cjson.encode(fields))
   end
 end
-if kind == CREATE then redis.call('HSET', job_key(id), 'marker_field', fields[1] or '') end
 return going(overwritten)

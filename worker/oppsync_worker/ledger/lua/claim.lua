@@ -1,9 +1,10 @@
 -- #include life
--- Claim up to n messages: each gets a fresh tag, which is its fencing token, and a lease.
+-- Claim up to n messages: each gets a fresh tag, which is its fencing token, and a lease. What can be sent now is claimed;
+-- what is found in a lane and cannot goes to where it waits for its turn, also when the worker has no room (n = 0).
 -- What is not a message of Celery's protocol is buried on the spot with its raw bytes, and never reaches Python.
 -- ARGV: n, lease_ms, worker, question, largest message in bytes, version, queues in order of priority. The same question
 -- asked again gives the same claims: its answer was lost on the way, and nobody has heard of them.
--- Returns {{{tag, queue, message}, ...}, {{job id, cause, detail}, ...} of the buried}
+-- Returns {{{tag, queue, message}, ...}, {{job id, cause, detail}, ...} of the buried, how many went to where they wait}
 local most, lease_ms, worker, question = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local max_bytes, version = tonumber(ARGV[5]), ARGV[6]
 local now, asked = now_ms(), P .. 'asked:' .. worker
@@ -14,7 +15,7 @@ if before == question then
     local queue, raw = unpack(redis.call('HMGET', claim_key(tag), 'queue', 'message'))
     if raw then again[#again + 1] = { tag, queue, raw } end
   end
-  return { again, {} }
+  return { again, {}, 0 }
 end
 
 -- What one run of this script may read, so that nobody's messages hold Redis up: what is over it waits for the next run.
@@ -78,7 +79,8 @@ local function unbase64(text)
 end
 
 -- What a message calls its task with, as another application wrote it; nil if that cannot be read here: it is compressed,
--- or too long, or wrong. Then it is read by those who say why. Writes nothing, and never raises.
+-- too long or wrong, or it wants more than a call (callbacks, chains, chords). Then it is read by those who say why.
+-- Writes nothing, and never raises.
 local calls = {}
 local function read_call(m)
   if calls[m] == nil then
@@ -91,37 +93,124 @@ local function read_call(m)
         body = unbase64(body)
       end
       local call = cjson.decode(body)
-      return type(call) == 'table' and type(call[2]) == 'table' and call[2]
+      if type(call) ~= 'table' or type(call[1]) ~= 'table' or next(call[1]) ~= nil then return nil end
+      for _, value in pairs(type(call[3]) == 'table' and call[3] or {}) do if value ~= cjson.null then return nil end end
+      return type(call[2]) == 'table' and call[2]
     end)
     calls[m] = ok and given or false
   end
   return calls[m] or nil
 end
 
--- How many characters a text of UTF-8 has.
-local function characters(text)
-  local _, found = text:gsub('[^\128-\191]', '')
-  return found
+local FIELDS = { v = true, instance = true, funnel_id = true, title = true, value = true, crm_column = true, lead_id = true,
+  sequence = true, status = true, expectedCloseDate = true, expected_close_date = true, user = true, fields = true,
+  external_ref = true, idempotency_key = true, opportunity_id = true, lane = true, not_before = true, deadline = true }
+
+local function is_id(value) return type(value) == 'number' and value >= 1 and value < 2 ^ 53 and value % 1 == 0 end
+
+-- A caller's own key, as the contract takes it: 1 to 200 characters of valid UTF-8.
+local function is_key(text)
+  if type(text) ~= 'string' or #text > 800 or text:find('%z') or not text:find('[^%s]') then return false end
+  if text:find('[\128-\255]') then
+    text = text:gsub('[\241-\243][\128-\191][\128-\191][\128-\191]', '.'):gsub('\240[\144-\191][\128-\191][\128-\191]', '.')
+      :gsub('\244[\128-\143][\128-\191][\128-\191]', '.'):gsub('\224[\160-\191][\128-\191]', '.')
+      :gsub('\237[\128-\159][\128-\191]', '.'):gsub('[\225-\236\238\239][\128-\191][\128-\191]', '.')
+      :gsub('[\194-\223][\128-\191]', '.')
+  end
+  return #text <= 200 and not text:find('[\128-\255]')
 end
 
--- An update that another application pushed is seen here for the first time, and takes its place in its record's line
--- before any worker can overtake another. What cannot be read is left to those who say why.
-local function file_update(id, queue, m)
-  local headers = m.headers
-  if headers.task ~= UPDATE or type(headers.eta) == 'string' or redis.call('EXISTS', job_key(id)) == 1 then return end
+-- A point in time in ms, from ISO 8601 with a zone; nil where it is anything but plain.
+local function moment(text)
+  if type(text) ~= 'string' then return end
+  local y, mo, d, h, mi, s, rest = text:match('^(%d%d%d%d)%-(%d%d)%-(%d%d)[T ](%d%d):(%d%d):(%d%d)(.*)$')
+  if not y then return end
+  y, mo, d, h, mi, s = tonumber(y), tonumber(mo), tonumber(d), tonumber(h), tonumber(mi), tonumber(s)
+  local leap = (y % 4 == 0 and y % 100 ~= 0) or y % 400 == 0
+  local last = mo == 2 and (leap and 29 or 28) or (mo == 4 or mo == 6 or mo == 9 or mo == 11) and 30 or 31
+  if y < 1970 or mo < 1 or mo > 12 or d < 1 or d > last or h > 23 or mi > 59 or s > 59 then return end
+  local fraction, zone = rest:match('^%.(%d+)(.*)$')
+  zone = zone or rest
+  local sign, zh, zm = zone:match('^([+-])(%d%d):(%d%d)$')
+  if zone ~= 'Z' and not sign then return end
+  local early = mo <= 2 and 1 or 0
+  local yoe = (y - early) % 400
+  local doy = math.floor((153 * (mo + (mo > 2 and -3 or 9)) + 2) / 5) + d - 1
+  local doe = yoe * 365 + math.floor(yoe / 4) - math.floor(yoe / 100) + doy
+  local days = math.floor((y - early) / 400) * 146097 + doe - 719468
+  local offset = sign and (sign == '-' and -1 or 1) * (tonumber(zh) * 60 + tonumber(zm)) or 0
+  local ms = fraction and tonumber((fraction .. '00'):sub(1, 3)) or 0
+  return ((days * 24 + h) * 60 + mi - offset) * 60000 + s * 1000 + ms
+end
+
+-- A job that another application pushed is seen here for the first time, and goes to where it really waits before any
+-- worker can overtake another: neither a lane nor a worker's time is taken up by a backlog that has no slot. What cannot be
+-- read, or not cheaply, is left to those who say why.
+local function file_foreign(id, queue, m)
+  local kind = m.headers.task
+  if kind ~= CREATE and kind ~= UPDATE then return end
+  if m['content-type'] ~= 'application/json' or tostring(m['content-encoding']):lower() ~= 'utf-8' then return end
   local given = read_call(m)
-  if not given or type(given.not_before) == 'string' then return end
-  local instance, ref, target = given.instance, given.external_ref, given.opportunity_id
-  if type(instance) ~= 'string' or #instance > 63 or not instance:find('^%w[%w_.%-]*$') then return end
-  -- The contract allows 200 characters, of up to four bytes each.
-  if type(ref) ~= 'string' or #ref == 0 or #ref > 800 or characters(ref) > 200 then ref = nil end
-  if type(target) ~= 'number' or target < 1 or target >= 2 ^ 53 or target % 1 ~= 0 then target = nil end
-  if not ref and not target then return end
-  redis.call('HSET', job_key(id), 'state', 'queued', 'kind', UPDATE, 'instance', instance, 'lane', queue:match('[^.]+$'),
-    'at', int(now), 'foreign', '1')
-  if ref then redis.call('HSET', job_key(id), 'ref', ref) end
-  if target then redis.call('HSET', job_key(id), 'target', int(target)) end
-  join(read(id))
+  if not given then return end
+  local plain = {}
+  for name, value in pairs(given) do
+    if not FIELDS[name] then return end
+    if value ~= cjson.null then plain[name] = value end
+  end
+  local instance, ref, key, lane = plain.instance, plain.external_ref, plain.idempotency_key, plain.lane
+  if type(instance) ~= 'string' or #instance > 63 or instance:find('[^%w_.%-]') or not instance:find('^%w') then return end
+  if (plain.v or 1) ~= 1 or not is_id(plain.funnel_id) then return end
+  if ref and not is_key(ref) or key and not is_key(key) then return end
+  if lane and lane ~= 'interactive' and lane ~= 'bulk' then return end
+  if kind == CREATE and (plain.opportunity_id or type(plain.title) ~= 'string' or not is_id(plain.crm_column)) then return end
+  if kind == UPDATE and not is_id(plain.opportunity_id) and (plain.opportunity_id or not ref) then return end
+  -- Until its create is there it would be blocked, and nobody would say what is wrong with it.
+  if kind == UPDATE and not plain.opportunity_id and redis.call('HEXISTS', P .. 'refs:' .. instance, ref) == 0 then return end
+  local times = {}
+  for name, header in pairs({ not_before = 'eta', deadline = 'expires' }) do
+    local said = m.headers[header]
+    if said == cjson.null then said = nil end
+    if said and plain[name] then return end
+    said = said or plain[name]
+    times[name] = said and moment(said)
+    if said and not times[name] then return end
+  end
+  if times.not_before and times.deadline and times.deadline <= times.not_before then return end
+  if key then
+    local idem = P .. 'idem:' .. instance .. ':' .. key
+    local first = redis.call('GET', idem)
+    if first and first ~= id then return end
+    redis.call('SET', idem, id)
+  end
+  lane = lane or queue:match('[^.]+$')
+  local fields = { 'state', 'queued', 'kind', kind, 'instance', instance, 'lane', lane, 'at', int(now), 'foreign', '1' }
+  local function know(name, value)
+    fields[#fields + 1] = name
+    fields[#fields + 1] = value
+  end
+  if ref then know('ref', ref) end
+  if key then know('key', key) end
+  if plain.opportunity_id then know('target', int(plain.opportunity_id)) end
+  if times.deadline then know('deadline', int(times.deadline)) end
+  redis.call('HSET', job_key(id), unpack(fields))
+  local job = read(id)
+  if ref and kind == CREATE then
+    redis.call('HSET', P .. 'making:' .. instance, ref, id)
+    inherit(job)
+  end
+  return job, times.not_before
+end
+
+-- A message that stands for a job without a slot is no business of a worker yet. Returns the job, and when it is due.
+local function to_be_filed(id, queue, m, own)
+  local job = read(id)
+  if not job.state then
+    if own == '0' then return file_foreign(id, queue, m) end
+  elseif job.state == 'queued' and not job.slot_at and stands_for(job, own) then
+    -- From the version before, which kept its backlogs in the lanes.
+    inherit(job)
+    return job
+  end
 end
 
 -- A replica that is promoted may lack the last claims, and count on from before them: the time keeps a tag from being given
@@ -136,28 +225,46 @@ for i = 7, #ARGV do
   -- Where a stock producer's `priority=` puts a message (kombu: `sep` and `priority_steps`).
   for _, step in ipairs({ '3', '6', '9' }) do lists[#lists + 1] = { ARGV[i], ARGV[i] .. '\6\22' .. step } end
 end
+local FILE_MOST = 200
+local filed, lines = 0, {}
 for _, names in ipairs(lists) do
   local queue, list = names[1], names[2]
-  for _ = #claimed + #buried + 1, most do
-    if worn_out() then break end
+  local unseen = true
+  while filed < FILE_MOST and #buried < most + FILE_MOST and not worn_out() do
     local raw = redis.call('RPOP', list)
     if not raw then break end
-    local tag = int(redis.call('INCR', P .. 'claim-seq')) .. mark
     local fault, said, m = fault_of(raw)
+    -- Who wrote it: a copy that somebody else made under the id of one of our jobs must not stand for that job.
+    local own = m and m.headers.origin == 'oppsync' and '1' or '0'
+    local job, due
+    if m then job, due = to_be_filed(said, queue, m, own) end
     if fault then
+      local tag = int(redis.call('INCR', P .. 'claim-seq')) .. mark
       put_aside(tag, raw, now, fault, said, queue, version)
       buried[#buried + 1] = { 'raw-' .. tag, fault, said }
-    else
-      -- Who wrote it: a copy that somebody else made under the id of one of our jobs must not stand for that job.
-      local own = m.headers.origin == 'oppsync' and '1' or '0'
+    elseif job then
+      filed = filed + 1
+      lines[job.instance] = true
+      if due and due > now then move(job, 'scheduled', now, raw, due) else line_up(job, now, raw) end
+    elseif #claimed < most then
+      local tag = int(redis.call('INCR', P .. 'claim-seq')) .. mark
       redis.call('HSET', claim_key(tag), 'job', said, 'queue', queue, 'message', raw, 'worker', worker, 'own', own)
       redis.call('ZADD', P .. 'leases', int(now + lease_ms), tag)
-      if own == '0' then file_update(said, queue, m) end
+      -- What a worker must read keeps its place in the order all the same.
+      if own == '0' and m.headers.task == UPDATE and redis.call('EXISTS', job_key(said)) == 0 then
+        redis.call('HSET', claim_key(tag), 'number', int(redis.call('INCR', P .. 'order')))
+      end
       claimed[#claimed + 1] = { tag, queue, raw }
+    else
+      redis.call('RPUSH', list, raw)
+      unseen = false
+      break
     end
   end
-  if redis.call('LLEN', list) > 0 then ring(queue) end
+  -- A worker without room looks at what it could not take when it has room again, or another does.
+  if (unseen or most > 0) and redis.call('LLEN', list) > 0 then ring(queue) end
 end
+for instance in pairs(lines) do grant(instance, now, 250, FILE_MOST) end
 if #claimed > 0 then
   local tags = {}
   for i, one in ipairs(claimed) do tags[i] = one[1] end
@@ -165,4 +272,4 @@ if #claimed > 0 then
   -- Claims of which nobody has heard for a lease are restored, and are somebody else's then.
   redis.call('PEXPIRE', asked, lease_ms)
 end
-return { claimed, buried }
+return { claimed, buried, filed }

@@ -1,5 +1,6 @@
 -- #include life
--- Record jobs and push them, in order; or answer with the job that already stands under an id or an idempotency key.
+-- Record jobs and put each where it waits for its turn, in order; or answer with the job that already stands under an id or
+-- an idempotency key.
 -- A batch too large for one call is several calls in one pipeline. Each but the first takes effect only when the one before
 -- it has: whatever becomes of one of them (a Redis that was told to forget its scripts, a full one), no later job of the
 -- batch overtakes an earlier one. The note of it is kept below `idem:`, where the rights of producers reach.
@@ -25,6 +26,13 @@ local function stands(other)
   return false
 end
 
+-- The usual case in a backlog, kept short: a create behind others of its instance, whose next look lies ahead.
+local function is_in_backlog(job, now)
+  local due = tonumber(redis.call('ZSCORE', P .. 'slots', job.instance) or 0)
+  return due > now and redis.call('EXISTS', P .. 'hold:' .. job.instance) == 0
+    and (not job.ref or redis.call('EXISTS', P .. 'record:' .. job.instance .. ':ref:' .. job.ref) == 0)
+end
+
 local function enqueue(id, kind, instance, lane, key, ref, target, not_before, deadline, digest, message)
   not_before, deadline = tonumber(not_before), tonumber(deadline)
   if stands(id) then
@@ -43,19 +51,32 @@ local function enqueue(id, kind, instance, lane, key, ref, target, not_before, d
     redis.call('SET', idem, id)
   end
   local now = now_ms()
-  redis.call('HSET', job_key(id), 'state', 'queued', 'kind', kind, 'instance', instance, 'lane', lane, 'at', int(now),
-    'digest', digest)
-  if key ~= '' then redis.call('HSET', job_key(id), 'key', key) end
-  if ref ~= '' then redis.call('HSET', job_key(id), 'ref', ref) end
-  if target ~= '' then redis.call('HSET', job_key(id), 'target', target) end
-  if deadline > 0 then redis.call('HSET', job_key(id), 'deadline', int(deadline)) end
+  local job = { id = id, kind = kind, instance = instance, lane = lane, at = int(now) }
+  local fields = { 'kind', kind, 'instance', instance, 'at', job.at, 'lane', lane, 'digest', digest }
+  local function know(name, value)
+    job[name] = value
+    fields[#fields + 1] = name
+    fields[#fields + 1] = value
+  end
+  if key ~= '' then know('key', key) end
+  if ref ~= '' then know('ref', ref) end
+  if target ~= '' then know('target', target) end
+  if deadline > 0 then know('deadline', int(deadline)) end
   if ref ~= '' and kind == CREATE then redis.call('HSET', P .. 'making:' .. instance, ref, id) end
+  if kind == CREATE and not_before <= now and is_in_backlog(job, now) then
+    redis.call('HSET', job_key(id), 'state', 'waiting', 'message', message, unpack(fields))
+    redis.call('ZADD', P .. 'waiting:' .. instance, int(turn(job)), id)
+    if job.deadline then redis.call('ZADD', P .. 'expiring', job.deadline, id) end
+    return { id, 1 }
+  end
+  inherit(job)
+  fields[8] = job.lane
   if not_before > now then
-    move(read(id), 'scheduled', now, message, not_before)
+    redis.call('HSET', job_key(id), unpack(fields))
+    move(job, 'scheduled', now, message, not_before)
   else
-    if kind == UPDATE then join(read(id)) end
-    redis.call('LPUSH', queue_of(lane), message)
-    ring(queue_of(lane))
+    if kind == UPDATE then join(job) end
+    enter(job, fields, now, message)
   end
   return { id, 1 }
 end

@@ -17,7 +17,7 @@ local function queue_of(lane) return 'opportunities.' .. lane end
 
 local function read(id)
   local names = { 'state', 'token', 'kind', 'instance', 'lane', 'at', 'ref', 'key', 'slot_at', 'message', 'target', 'record',
-    'number', 'deadline', 'place' }
+    'number', 'deadline', 'place', 'mended' }
   local values = redis.call('HMGET', job_key(id), unpack(names))
   local job = { id = id }
   for i, name in ipairs(names) do job[name] = values[i] or nil end

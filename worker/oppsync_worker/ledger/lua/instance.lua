@@ -6,7 +6,8 @@
 -- ARGV: instance, fingerprint of the credential, then names and values for the hash of its budget.
 -- Returns 1 if jobs were freed.
 local instance, fingerprint_now = ARGV[1], ARGV[2]
-redis.call('HSET', P .. 'budget:' .. instance, unpack(ARGV, 3))
+redis.call('HSET', P .. 'budget:' .. instance, 'announced_at', int(now_ms()), unpack(ARGV, 3))
+redis.call('HDEL', P .. 'budget:' .. instance, 'unknown')
 another_credential(instance, fingerprint_now, now_ms())
 local hold = P .. 'hold:' .. instance
 local cause, fingerprint = unpack(redis.call('HMGET', hold, 'cause', 'fingerprint'))

@@ -1,7 +1,7 @@
 -- The life of a job: the only code that moves one. Every other script is this file plus its own few lines.
 --
 -- A job is in exactly one place, and its message travels with it:
---   queued       the lane's list, or a claim (claimed, not yet sent)
+--   queued       the lane's list, or a claim (claimed, not yet sent): it has a slot, or nobody has looked at it yet
 --   sending      a claim
 --   scheduled    oppsync:schedule              by due time
 --   waiting      oppsync:waiting:<instance>    by lane, then age
@@ -18,19 +18,20 @@
 
 local LEGAL = {
   queued = 'sending waiting scheduled held blocked in_doubt dead expired discarded',
-  sending = 'queued waiting scheduled held in_doubt dead succeeded',
-  scheduled = 'queued expired discarded',
-  waiting = 'queued expired discarded',
-  held = 'queued expired discarded',
-  blocked = 'queued expired discarded',
+  sending = 'waiting scheduled held in_doubt dead succeeded',
+  scheduled = 'queued waiting scheduled held blocked expired discarded',
+  waiting = 'queued held expired discarded',
+  held = 'waiting scheduled blocked expired discarded',
+  blocked = 'waiting scheduled held expired discarded',
   in_doubt = 'succeeded scheduled waiting held dead discarded',
-  dead = 'queued discarded',
+  dead = 'queued waiting scheduled held blocked discarded',
 }
 local ENDED = { succeeded = true, discarded = true, merged = true, expired = true }
 -- Waiting for something else than a worker: here a deadline is watched. Elsewhere whoever is about to send looks at it.
 local IDLE = { scheduled = true, waiting = true, held = true, blocked = true }
 
-local move
+-- A job moves by `move`; where it waits from now on, unless somebody says, is found by `line_up` (slots.lua).
+local move, line_up
 
 -- #include order
 
@@ -71,24 +72,27 @@ local function close_inquiry(job)
 end
 
 -- Move a job from the state it is in to `to`. `message` is where the job's message is now, if not in its hash.
--- `score` orders it within its new place; `front` puts a queued job first in line.
-function move(job, to, now, message, score, front)
+-- `score` orders it within its new place; `front` puts a queued job first in line; `more` fields are written with it.
+function move(job, to, now, message, score, front, more)
   local from = state_of(job)
-  if not ((' ' .. (LEGAL[from] or '') .. ' '):find(' ' .. to .. ' ', 1, true)) then
+  -- One that has just come has no state to leave.
+  if not (to == 'queued' and not job.state) and not ((' ' .. (LEGAL[from] or '') .. ' '):find(' ' .. to .. ' ', 1, true)) then
     error('illegal transition of job ' .. job.id .. ': ' .. from .. ' -> ' .. to)
   end
+  -- Where its message stands in its hash already it is not written once more.
+  local kept = not message and job.message
   message = message or job.message
   local key = job_key(job.id)
   local left = place_of(from, job)
   if left then redis.call('ZREM', left, job.id) end
-  redis.call('HSET', key, 'state', to, 'since', int(now))
   local place = place_of(to, job)
   if place then
+    redis.call('HSET', key, 'state', to, 'since', int(now), unpack(kept and {} or { 'message', message or '' }))
     redis.call('ZADD', place, int(score or now), job.id)
-    redis.call('HSET', key, 'message', message or '')
     if to == 'held' then redis.call('SADD', P .. 'holding', job.instance) end
-  elseif job.message then
-    redis.call('HDEL', key, 'message')
+  else
+    redis.call('HSET', key, 'state', to, 'since', int(now), unpack(more or {}))
+    if job.message then redis.call('HDEL', key, 'message') end
   end
   if to == 'queued' then
     local queue = queue_of(job.lane)
@@ -107,6 +111,12 @@ function move(job, to, now, message, score, front)
     forget_letter(job)
     leave(job, now)
   end
+end
+
+-- Whether a message is this job's own, and not a copy that somebody else made under its id. `own`: '1' for ours.
+local function stands_for(job, own)
+  if not job.state or (job.kind or '') == '' or job.instance == '' then return false end
+  return own ~= '0' or redis.call('HEXISTS', job_key(job.id), 'foreign') == 1
 end
 
 -- The job behind a member of a place. One that is elsewhere is struck off: it must not keep all others waiting.
@@ -145,3 +155,5 @@ local function succeed(job, now, message, opportunity_id, result, ttl_s)
     resolve(job.instance, job.ref, opportunity_id, now)
   end
 end
+
+-- #include slots

@@ -15,11 +15,11 @@ local function waits_for_letters(instance)
   return redis.call('HGET', P .. 'budget:' .. instance, 'after_dead') == 'wait'
 end
 
--- Take a place at the end of the record's line.
-local function join(job)
+-- Take a place at the end of the record's line, or the one that was kept for it when its message was claimed.
+local function join(job, number)
   local id = job.target or redis.call('HGET', P .. 'refs:' .. job.instance, job.ref or '')
   job.record = id and 'id:' .. id or 'ref:' .. (job.ref or '')
-  job.number = int(redis.call('INCR', P .. 'order'))
+  job.number = number or int(redis.call('INCR', P .. 'order'))
   redis.call('HSET', job_key(job.id), 'record', job.record, 'number', job.number)
   redis.call('ZADD', line_of('record', job), job.number, job.id)
 end
@@ -41,8 +41,12 @@ local function wake(job, now)
   local first = job.record:sub(1, 3) == 'id:' and first_of(job)
   if not first then return end
   local other = read(first)
-  -- Ahead of its lane: it has waited already.
-  if other.state == 'blocked' then move(other, 'queued', now, nil, nil, true) end
+  if other.state == 'blocked' then line_up(other, now) end
+end
+
+-- Whether an update must wait for its create, or for an earlier update of its record.
+local function is_behind(job)
+  return job.record:sub(1, 4) == 'ref:' or first_of(job) ~= job.id
 end
 
 -- An update that is never replayed again needs no memory of what was written since.
@@ -57,37 +61,72 @@ local function leave(job, now)
   if redis.call('ZREM', line_of('record', job), job.id) == 1 then wake(job, now) end
 end
 
+-- Into the interactive lane, and to the place in its instance's line that goes with it.
+local function promote_lane(job)
+  job.lane = 'interactive'
+  redis.call('HSET', job_key(job.id), 'lane', job.lane)
+  if job.state == 'waiting' or job.state == 'held' then
+    redis.call('ZADD', P .. job.state .. ':' .. job.instance, 'XX', int(turn(job)), job.id)
+  end
+end
+
+-- Whoever an interactive update waits for inherits its lane: it must not wait behind somebody else's backlog. Those are
+-- the create of its reference, and the updates before it. Before an interactive update all are interactive already, so
+-- that looking back ends at the first one.
+local HURRY_MOST = 1000
+local function hurry(job)
+  if job.lane ~= 'interactive' then return end
+  if job.record:sub(1, 4) == 'ref:' then
+    local creator = redis.call('HGET', P .. 'making:' .. job.instance, job.ref or '')
+    local create = creator and read(creator)
+    if create and create.state and create.lane ~= 'interactive' then promote_lane(create) end
+  end
+  local line = line_of('record', job)
+  local place = redis.call('ZRANK', line, job.id) or 0
+  for before = place, math.max(1, place - HURRY_MOST), -20 do
+    for _, id in ipairs(redis.call('ZREVRANGE', line, -before, math.min(-1, 19 - before))) do
+      local other = read(id)
+      if other.lane == 'interactive' then return end
+      if other.state then promote_lane(other) end
+    end
+  end
+end
+
+-- A job that comes before interactive updates: a create whose reference they wait for, an update that is replayed.
+local function inherit(job)
+  if job.lane == 'interactive' then return end
+  local behind
+  if job.kind == CREATE then
+    if not job.ref then return end
+    behind = redis.call('ZRANGE', P .. 'record:' .. job.instance .. ':ref:' .. job.ref, 0, 0)[1]
+  elseif job.record then
+    local line = line_of('record', job)
+    local place = redis.call('ZRANK', line, job.id)
+    behind = place and redis.call('ZRANGE', line, place + 1, place + 1)[1]
+  end
+  if behind and redis.call('HGET', job_key(behind), 'lane') == 'interactive' then promote_lane(job) end
+end
+
 -- The record's create has succeeded: whoever waited for it under its reference now stands in the record's own line.
 local function resolve(instance, ref, opportunity_id, now)
   local job = { id = '', instance = instance, record = 'id:' .. opportunity_id }
+  local hurried = {}
   for _, name in ipairs({ 'record', 'letters' }) do
     local from, to = P .. name .. ':' .. instance .. ':ref:' .. ref, line_of(name, job)
     local members = redis.call('ZRANGE', from, 0, -1, 'WITHSCORES')
     for i = 1, #members, 2 do
       redis.call('ZADD', to, members[i + 1], members[i])
-      if redis.call('HEXISTS', job_key(members[i]), 'state') == 1 then
+      local state, lane = unpack(redis.call('HMGET', job_key(members[i]), 'state', 'lane'))
+      if state then
         redis.call('HSET', job_key(members[i]), 'record', job.record)
+        if name == 'record' and lane == 'interactive' then hurried[#hurried + 1] = members[i] end
       end
     end
     redis.call('DEL', from)
   end
+  -- Others of the record may stand before them now.
+  for _, id in ipairs(hurried) do hurry(read(id)) end
   wake(job, now)
-end
-
--- Whoever an interactive update waits for inherits its lane: it must not wait behind somebody else's backlog.
-local function hurry(job)
-  if job.lane ~= 'interactive' then return end
-  for _, id in ipairs(redis.call('ZRANGE', line_of('record', job), 0, 199)) do
-    if id == job.id then return end
-    local other = read(id)
-    if other.state and other.lane ~= job.lane then
-      other.lane = job.lane
-      redis.call('HSET', job_key(id), 'lane', job.lane)
-      if other.state == 'waiting' then
-        redis.call('ZADD', P .. 'waiting:' .. job.instance, 'XX', int(turn(other)), id)
-      end
-    end
-  end
 end
 
 -- Fields out of `names` that a newer update has written since.

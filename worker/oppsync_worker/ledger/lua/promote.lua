@@ -1,8 +1,8 @@
 -- #include life
 -- #include slots
 -- #include clock
--- What time alone decides: due jobs return to their lane, deadlines pass, doubts are looked into, and free slots go to the
--- heads of the lines.
+-- What time alone decides: due and released jobs go to where they really wait, deadlines pass, doubts are looked into, and
+-- free slots go to the heads of the lines.
 -- ARGV: how many of each at most, horizon_ms, ttl_s, look-ups that this worker takes on, ms it may take for one; what Redis'
 -- clock showed when this worker looked last, and how many ms ago it asked for that ('' = it has not looked yet)
 -- Returns {due, granted, released, ms until there is something to do, look-ups, what the clock shows, by how many ms it has
@@ -18,10 +18,9 @@ for _, id in ipairs(due) do
   -- One that waited for its `not_before` takes its place among the updates of its record now.
   if job.state == 'scheduled' and job.kind == UPDATE and not job.record then join(job) end
 end
--- Right to left, so that the oldest is the next out.
-for i = #due, 1, -1 do
-  local job = occupant(P .. 'schedule', due[i], 'scheduled')
-  if job then move(job, 'queued', now, nil, nil, true) end
+for _, id in ipairs(due) do
+  local job = occupant(P .. 'schedule', id, 'scheduled')
+  if job then line_up(job, now) end
 end
 
 local by, ahead = vouch(now, tonumber(ARGV[6] or nil), tonumber(ARGV[7] or 0))
@@ -43,10 +42,30 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'probes', '-inf', int(now),
   end
 end
 
+-- Held jobs whose hold is lifted go to where they really wait: in small helpings, so that nobody waits for Redis meanwhile.
+local released, helping = 0, math.min(most, 50)
+for _, instance in ipairs(redis.call('SRANDMEMBER', P .. 'releasing', 10)) do
+  local held, left = {}, helping - released
+  if left <= 0 then break end
+  if redis.call('EXISTS', P .. 'hold:' .. instance) == 0 and redis.call('HEXISTS', P .. 'budget:' .. instance, 'unknown') == 0 then
+    held = redis.call('ZRANGE', P .. 'held:' .. instance, 0, left - 1)
+  end
+  for _, id in ipairs(held) do
+    local job = occupant(P .. 'held:' .. instance, id, 'held')
+    if job then line_up(job, now) end
+  end
+  released = released + #held
+  if #held < left then
+    redis.call('SREM', P .. 'releasing', instance)
+    if redis.call('EXISTS', P .. 'held:' .. instance) == 0 then redis.call('SREM', P .. 'holding', instance) end
+  end
+end
+
+-- To each line its share of the round, so that none takes it all; what is left comes in the next one.
 local granted = 0
-for _, instance in ipairs(redis.call('ZRANGEBYSCORE', P .. 'slots', '-inf', int(now), 'LIMIT', 0, most)) do
-  if granted >= most then break end
-  granted = granted + grant(instance, now, horizon, most - granted)
+local lines = redis.call('ZRANGEBYSCORE', P .. 'slots', '-inf', int(now), 'LIMIT', 0, most)
+for _, instance in ipairs(lines) do
+  granted = granted + grant(instance, now, horizon, math.ceil(most / #lines))
 end
 
 local looks = {}
@@ -77,27 +96,10 @@ for _, id in ipairs(takes > 0 and redis.call('ZRANGE', P .. 'granted', 0, takes 
   end
 end
 
-local released = 0
-for _, instance in ipairs(redis.call('SRANDMEMBER', P .. 'releasing', 10)) do
-  local held = {}
-  if redis.call('EXISTS', P .. 'hold:' .. instance) == 0 then
-    held = redis.call('ZRANGE', P .. 'held:' .. instance, 0, most - 1)
-  end
-  for _, id in ipairs(held) do
-    local job = occupant(P .. 'held:' .. instance, id, 'held')
-    if job then move(job, 'queued', now) end
-  end
-  released = released + #held
-  if #held < most then
-    redis.call('SREM', P .. 'releasing', instance)
-    if redis.call('EXISTS', P .. 'held:' .. instance) == 0 then redis.call('SREM', P .. 'holding', instance) end
-  end
-end
-
 local wake = 1000
 for place, clock in pairs({ schedule = now, slots = now, probes = now, expiring = by }) do
   local first = redis.call('ZRANGE', P .. place, 0, 0, 'WITHSCORES')
   if first[2] then wake = math.min(wake, math.max(0, tonumber(first[2]) - clock)) end
 end
-if #due == most or released > 0 or granted >= most then wake = 0 end
+if #due == most or released > 0 then wake = 0 end
 return { #due, granted, released, math.ceil(wake), looks, int(now), int(ahead) }

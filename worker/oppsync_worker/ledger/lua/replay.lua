@@ -31,5 +31,12 @@ redis.call('HDEL', job_key(id), 'cause', 'detail', 'crashes', 'version', 'slot_a
 redis.call('HINCRBY', job_key(id), 'replays', 1)
 redis.call('DEL', 'celery-task-meta-' .. id)
 note(id, cjson.encode({ at = iso(now), event = 'replayed', by = ARGV[3] }))
-move(job, 'queued', now, ARGV[2] ~= '' and ARGV[2] or nil)
+if ARGV[2] ~= '' then
+  -- What it says of its record may be mended: a worker reads it before it waits for anything but a slot.
+  redis.call('HSET', job_key(id), 'mended', '1')
+  job.mended = '1'
+end
+inherit(job)
+line_up(job, now, ARGV[2] ~= '' and ARGV[2] or nil)
+if job.state == 'waiting' then grant(job.instance, now, 250, 2) end
 return 'dead'

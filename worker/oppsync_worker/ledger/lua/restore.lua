@@ -1,7 +1,7 @@
 -- #include life
 -- #include slots
 -- Claims whose worker fell silent. A create that was being sent is in doubt: nobody may send it again unasked. All else
--- goes back to the front of its lane, until it has lost its worker too often and is buried as poison.
+-- goes back to where it waits for its turn, until it has lost its worker too often and is buried as poison.
 -- ARGV: how many at most, crashes a job may cause, ttl_s, version, not after (ms; '' = whenever)
 -- Returns {restored, in doubt, ids of the buried}
 local now, restored, doubted, buried = now_ms(), 0, 0, {}
@@ -13,7 +13,7 @@ local silent = redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', int(now), 'LIM
 -- living workers would lose their jobs again and again. This write it refuses, and with it all that follows.
 if #silent > 0 then redis.call('SET', P .. 'restoring', int(now), 'PX', 60000) end
 for _, tag in ipairs(silent) do
-  local id, message, queue = unpack(redis.call('HMGET', claim_key(tag), 'job', 'message', 'queue'))
+  local id, message, queue, own = unpack(redis.call('HMGET', claim_key(tag), 'job', 'message', 'queue', 'own'))
   let_go(tag)
   if id then
     local job = read(id)
@@ -26,6 +26,11 @@ for _, tag in ipairs(silent) do
       move(job, 'in_doubt', now, message)
       free_slot(job, now)
       doubted = doubted + 1
+    elseif state == 'queued' and own == '0' and (job.kind or '') ~= '' and not stands_for(job, own) then
+      -- Somebody else's copy under its id: not its message, not its crash, and not its slot.
+      redis.call('RPUSH', queue, message)
+      ring(queue)
+      restored = restored + 1
     elseif sending or state == 'queued' then
       local crashes = redis.call('HINCRBY', job_key(id), 'crashes', 1)
       if crashes > tonumber(ARGV[2]) then
@@ -41,8 +46,8 @@ for _, tag in ipairs(silent) do
         if not job.kind then redis.call('HSET', job_key(id), 'at', int(now), 'lane', queue:match('[^.]+$')) end
         move(read(id), 'scheduled', now, message, now + share * math.min(600000, 15000 * 2 ^ (crashes - 1)))
         restored = restored + 1
-      elseif sending then
-        move(job, 'queued', now, message, nil, true)
+      elseif sending or stands_for(job, own) then
+        line_up(job, now, message)
         restored = restored + 1
       else
         redis.call('RPUSH', queue, message)

@@ -5,6 +5,8 @@
 --                              failures in a row, trips of the breaker, open_until, trial and trial_until;
 --                              turned (how many jobs go before the next look-up, while jobs wait)
 -- oppsync:inflight:<instance>  job or look:<job> -> when its call must be over, should its worker die
+-- oppsync:calls                the same for all instances together; oppsync:capacity: how many calls all workers that live
+--                              have hands for (present.lua)
 -- oppsync:sent:<instance>      when the last requests were begun, as many as the window allows
 -- oppsync:looking:<instance>   jobs in doubt whose look-up wants a slot, by when they began to want it
 -- oppsync:granted              jobs in doubt whose look-up has a slot and no worker yet, by the time of the slot
@@ -16,17 +18,15 @@
 
 local function budget_of(instance, now)
   local names = { 'requests', 'window_ms', 'concurrency', 'call_ms', 'next', 'cool_until', 'learned', 'learned_at', 'trips',
-    'open_until', 'trial_until', 'learned_least', 'learned_ms', 'trial' }
+    'open_until', 'trial_until', 'learned_least', 'learned_ms', 'trial', 'unknown' }
   local values = redis.call('HMGET', P .. 'budget:' .. instance, unpack(names))
   local b = {}
   for i, name in ipairs(names) do b[name] = tonumber(values[i] or nil) end
-  b.trial = values[#names] or nil
+  b.trial = values[#names - 1] or nil
   b.requests, b.window_ms = b.requests or 45, b.window_ms or 60000
   b.concurrency, b.call_ms = b.concurrency or 2, b.call_ms or 60000
   b.next, b.cool_until = b.next or 0, b.cool_until or 0
   b.trips, b.open_until, b.trial_until = b.trips or 0, b.open_until or 0, b.trial_until or 0
-  -- No slot is a window ahead: Redis' clock was set back.
-  if b.cool_until <= now and b.next > now + b.window_ms then b.next = now end
   -- What a throttle taught is believed for a while, and down to a floor; then the configured figure is tried again.
   if b.learned and now - (b.learned_at or 0) < (b.learned_ms or 3600000) then
     b.requests = math.min(b.requests, math.max(b.learned, b.learned_least or 1))
@@ -37,6 +37,8 @@ local function budget_of(instance, now)
   if b.cool_until > 0 and now < b.cool_until + climb then
     b.interval = b.interval / (0.5 + 0.5 * math.max(0, now - b.cool_until) / climb)
   end
+  -- No slot is farther ahead than a window, or the pace if that is longer: Redis' clock was set back.
+  if b.cool_until <= now and b.next > now + math.max(b.window_ms, b.interval) + 1 then b.next = now end
   return b
 end
 
@@ -48,40 +50,70 @@ local function barred_until(b, member, now)
   return b.trial ~= member and b.trial_until > now and b.trial_until or 0
 end
 
+-- Whether one more call of an instance may be in flight: below its own cap, and below its share of all workers' hands,
+-- which is four times what is free of them (dynamic thresholds: Choudhury and Hahne, IEEE/ACM Transactions on Networking
+-- 6(2), 1998). So one instance alone gets four fifths, and any number of instances that hang leave something free. One call
+-- every instance may always have: workers keep room for that (engine.room).
+local SHARE = 4
+local function has_hand(instance, b)
+  local inflight, calls = P .. 'inflight:' .. instance, P .. 'calls'
+  local own = redis.call('ZCARD', inflight)
+  if b.concurrency > 0 and own >= b.concurrency then return false end
+  if own == 0 then return true end
+  b.capacity = b.capacity or tonumber(redis.call('GET', P .. 'capacity') or 250)
+  return own < SHARE * (b.capacity - redis.call('ZCARD', calls))
+end
+
+local function take_place(instance, member, till)
+  redis.call('ZADD', P .. 'inflight:' .. instance, int(till), member)
+  redis.call('ZADD', P .. 'calls', int(till), member)
+end
+
+-- Returns 1 if it had one.
+local function leave_place(instance, member)
+  redis.call('ZREM', P .. 'calls', member)
+  return redis.call('ZREM', P .. 'inflight:' .. instance, member)
+end
+
 -- One slot for `member`, at most `horizon` ms ahead: when it may send, or nil and when to ask again.
-local function take_slot(instance, member, now, horizon)
-  local b = budget_of(instance, now)
+local function take_slot(instance, member, now, horizon, b)
+  b = b or budget_of(instance, now)
   local barred = barred_until(b, member, now)
   if barred > 0 then return nil, barred end
-  local inflight = P .. 'inflight:' .. instance
-  if b.concurrency > 0 then
-    redis.call('ZREMRANGEBYSCORE', inflight, '-inf', int(now))
-    if redis.call('ZCARD', inflight) >= b.concurrency then return nil, now + 1000 end
-  end
   local at = math.max(b.next, now)
   if at - now > horizon then return nil, at - horizon end
-  if b.interval > 0 then
-    redis.call('HSET', P .. 'budget:' .. instance, 'next', string.format('%.3f', at + b.interval))
+  if not has_hand(instance, b) then
+    -- Places of calls of which nothing was heard are given up only when somebody wants them.
+    redis.call('ZREMRANGEBYSCORE', P .. 'inflight:' .. instance, '-inf', int(now))
+    redis.call('ZREMRANGEBYSCORE', P .. 'calls', '-inf', int(now))
+    -- Whoever of the same instance ends asks at once; the pause is for hands that others have left.
+    if not has_hand(instance, b) then return nil, now + 250 end
   end
-  if b.concurrency > 0 then redis.call('ZADD', inflight, int(at + b.call_ms), member) end
+  if b.interval > 0 then
+    b.next = at + b.interval
+    redis.call('HSET', P .. 'budget:' .. instance, 'next', string.format('%.3f', b.next))
+  end
+  take_place(instance, member, at + b.call_ms)
   -- The breaker is half open: this one call tries how the instance is, and all others wait for what comes of it.
   if b.trips > 0 then
-    redis.call('HSET', P .. 'budget:' .. instance, 'trial', member, 'trial_until', int(at + b.call_ms))
+    b.trial, b.trial_until = member, at + b.call_ms
+    redis.call('HSET', P .. 'budget:' .. instance, 'trial', member, 'trial_until', int(b.trial_until))
   end
   return at
 end
 
 -- Whether a slot that was granted may still be used: one that is long past would make two requests stand too close
--- together, and one from before a throttle, or before the breaker opened, is void.
+-- together, and one from before a throttle, or before the breaker opened, is void. Without a budget only its place in
+-- flight can grow old.
 local function still_good(instance, member, at, now)
   local b = budget_of(instance, now)
-  if now - at > 500 or barred_until(b, member, now) > 0 then return false end
-  return b.trips == 0 or b.trial == member
+  if now - at > (b.requests > 0 and 500 or 5000) or barred_until(b, member, now) > 0 then return false end
+  return b.trips == 0 or b.trial == member, b
 end
 
 -- Count a request that is about to be begun, or say how many ms too early it is.
-local function tally(instance, now)
-  local b = budget_of(instance, now)
+local function tally(instance, now, b)
+  b = b or budget_of(instance, now)
   if b.requests == 0 then return 0 end
   local sent = P .. 'sent:' .. instance
   while redis.call('LLEN', sent) >= b.requests do
@@ -102,70 +134,139 @@ local function wants_slots(instance)
   return redis.call('EXISTS', P .. 'waiting:' .. instance, P .. 'looking:' .. instance) > 0
 end
 
+-- The slot is taken: from its line, or its message at hand, into its lane, before all that has none.
+local function hand_over(job, at, now, message)
+  move(job, 'queued', now, message, nil, true, { 'slot_at', int(at) })
+end
+
 -- Hand free slots to the heads of the two lines; while jobs wait too, so many of them (`look_gap`) go between two look-ups.
--- Returns how many were handed out.
-local function grant(instance, now, horizon, most)
+-- Returns how many were handed out. With `one`, a single one, and when the line is looked at next stays as it was.
+local function grant(instance, now, horizon, most, one)
   local line, looking, budget = P .. 'waiting:' .. instance, P .. 'looking:' .. instance, P .. 'budget:' .. instance
   if redis.call('EXISTS', P .. 'hold:' .. instance) == 1 then
     redis.call('ZREM', P .. 'slots', instance)
     return 0
   end
+  local b
   for given = 0, most - 1 do
     local head, look = redis.call('ZRANGE', line, 0, 0)[1], redis.call('ZRANGE', looking, 0, 0)[1]
     if not head and not look then
       redis.call('ZREM', P .. 'slots', instance)
       return given
     end
+    b = b or budget_of(instance, now)
     local looks = look and (not head or tonumber(redis.call('HGET', budget, 'turned') or 0) <= 0)
     local member = looks and 'look:' .. look or head
-    local at, again = take_slot(instance, member, now, horizon)
-    if not at then
-      redis.call('ZADD', P .. 'slots', int(again), instance)
-      return given
-    end
-    if looks then
+    local at, again
+    if looks or not b.unknown then at, again = take_slot(instance, member, now, horizon, b) end
+    if looks and at then
       redis.call('HSET', budget, 'turned', redis.call('HGET', budget, 'look_gap') or '1')
       redis.call('ZREM', looking, look)
       if redis.call('HGET', job_key(look), 'state') == 'in_doubt' then
         redis.call('ZADD', P .. 'granted', int(at), look)
         redis.call('HSET', job_key(look), 'look_at', int(at))
       else
-        redis.call('ZREM', P .. 'inflight:' .. instance, member)
+        leave_place(instance, member)
       end
-    else
+    elseif at then
       if look then redis.call('HINCRBY', budget, 'turned', -1) end
       local job = occupant(line, head, 'waiting')
-      if job then
-        redis.call('HSET', job_key(head), 'slot_at', int(at))
-        move(job, 'queued', now, nil, nil, true)
-      else
-        redis.call('ZREM', P .. 'inflight:' .. instance, head)
-      end
+      if job then hand_over(job, at, now) else leave_place(instance, member) end
+    elseif again then
+      redis.call('ZADD', P .. 'slots', int(again), instance)
+      return given
+    else
+      -- No worker knows the instance: its jobs are kept until one does (settle.lua, instance.lua).
+      local job = occupant(line, head, 'waiting')
+      if job then move(job, 'held', now, nil, turn(job)) end
     end
   end
-  redis.call('ZADD', P .. 'slots', int(now), instance)
+  if not one then redis.call('ZADD', P .. 'slots', int(now), instance) end
   return most
 end
 
 local function stand_in_line(job, now, message)
-  redis.call('HDEL', job_key(job.id), 'slot_at')
+  if job.slot_at then redis.call('HDEL', job_key(job.id), 'slot_at') end
   move(job, 'waiting', now, message, turn(job))
   redis.call('ZADD', P .. 'slots', 'NX', int(now), job.instance)
+end
+
+-- Where it really waits: with its instance on hold, behind its record's create or an earlier update, or for a slot. One
+-- that was mended goes to a worker first, who reads anew what it waits for.
+function line_up(job, now, message)
+  if job.slot_at then
+    redis.call('HDEL', job_key(job.id), 'slot_at')
+    job.slot_at = nil
+  end
+  -- A foreign message that nobody could read yet is read where it came from.
+  if job.instance == '' then return move(job, 'queued', now, message, nil, true) end
+  if job.kind == UPDATE and not job.record and (job.ref or job.target) then join(job) end
+  local ordered = job.kind == UPDATE and job.record and not job.mended
+  if redis.call('EXISTS', P .. 'hold:' .. job.instance) == 1 then
+    if ordered then hurry(job) end
+    return move(job, 'held', now, message, turn(job))
+  end
+  if ordered and is_behind(job) then
+    hurry(job)
+    return move(job, 'blocked', now, message, tonumber(job.at))
+  end
+  local wait_ms = ordered and unsure_for(job) or 0
+  if wait_ms > 0 then
+    redis.call('HSET', job_key(job.id), 'cause', 'unsettled', 'detail', 'an earlier update of the record may be under way still')
+    return move(job, 'scheduled', now, message, now + wait_ms)
+  end
+  stand_in_line(job, now, message)
+end
+
+-- The same for a job that has just come, with the slot that it may find free. Not even looked for is one while the line's
+-- next look lies ahead: a backlog does not make enqueueing dear. `fields` are what is known of the job, not written yet.
+local function enter(job, fields, now, message)
+  local instance, key = job.instance, job_key(job.id)
+  local due = redis.call('ZSCORE', P .. 'slots', instance)
+  if due or redis.call('EXISTS', P .. 'hold:' .. instance) == 1
+    or (job.kind == UPDATE and (is_behind(job) or unsure_for(job) > 0)) then
+    redis.call('HSET', key, unpack(fields))
+    line_up(job, now, message)
+    if due and tonumber(due) <= now then grant(instance, now, 250, 2) end
+    return
+  end
+  local b = budget_of(instance, now)
+  local at, again
+  if not b.unknown then at, again = take_slot(instance, job.id, now, 250, b) end
+  if at then
+    redis.call('HSET', key, 'state', 'queued', 'since', int(now), 'slot_at', int(at), unpack(fields))
+    redis.call('RPUSH', queue_of(job.lane), message)
+    ring(queue_of(job.lane))
+  else
+    redis.call('HSET', key, unpack(fields))
+    move(job, 'waiting', now, message, turn(job))
+    redis.call('ZADD', P .. 'slots', int(again or now), instance)
+  end
 end
 
 -- A call is over, or never began: its place in flight is free for the next in line, and so is the trial.
 local function free(instance, member, now)
   local budget = P .. 'budget:' .. instance
-  local had = redis.call('ZREM', P .. 'inflight:' .. instance, member)
+  local had = leave_place(instance, member)
   if redis.call('HGET', budget, 'trial') == member then
     redis.call('HDEL', budget, 'trial', 'trial_until')
     had = 1
   end
-  if had == 1 and wants_slots(instance) then grant(instance, now, 250, 4) end
+  if had == 0 then return end
+  if wants_slots(instance) then
+    -- Where very many are in flight, places are given again eight at a time: that costs less, and workers claim several at
+    -- once. Should calls stop to end in between, the line's next look is a quarter of a second ahead at most.
+    local left = redis.call('ZCARD', P .. 'inflight:' .. instance)
+    if left < 100 then grant(instance, now, 250, 1, true) elseif left % 8 == 0 then grant(instance, now, 250, 8, true) end
+  else
+    -- A pause for want of a hand is over; nobody who comes need sit it out.
+    redis.call('ZREM', P .. 'slots', instance)
+  end
 end
 
 local function free_slot(job, now)
-  redis.call('HDEL', job_key(job.id), 'slot_at')
+  if job.slot_at then redis.call('HDEL', job_key(job.id), 'slot_at') end
+  job.slot_at = nil
   free(job.instance, job.id, now)
 end
 

@@ -30,7 +30,7 @@ local function mend_line(job)
     mend(job.id, 'out of line')
   end
   if job.state == 'blocked' and job.record:sub(1, 3) == 'id:' and first_of(job) == job.id then
-    move(job, 'queued', now, nil, nil, true)
+    line_up(job, now)
     mend(job.id, 'stuck')
   end
 end

@@ -214,7 +214,8 @@ local function take_all_back()
     end
     if #put > 0 then server('HSET', key, unpack(put)) end
     if #drop == 0 then return end
-    if not (key:find('^oppsync:job:') and names[1] == 'state' and not values[1]) then return server('HDEL', key, unpack(drop)) end
+    local new = key:find('^oppsync:job:') and (names[1] == 'state' or names[1] == 'kind') and not values[1]
+    if not new then return server('HDEL', key, unpack(drop)) end
     -- A job that was not there before: whoever meets what is left of it knows that it counts for nothing (enqueue.lua).
     first_permitted({ 'HDEL', key, unpack(drop) }, { 'DEL', key },
       { 'HSET', key, 'state', 'discarded', 'cause', 'aborted', 'detail', 'its enqueueing was aborted; enqueue it again' })

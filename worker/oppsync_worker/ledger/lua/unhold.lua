@@ -1,7 +1,8 @@
 -- #include life
 -- #include slots
 -- #include refusals
--- Lift a hold. The held jobs follow in batches (promote). ARGV: instance, the cause it must have ('' = any).
+-- Lift a hold. The held jobs follow in batches (promote), each to where it really waits.
+-- ARGV: instance, the cause it must have ('' = any).
 -- Returns how many jobs were held, or -1 when there is no such hold.
 local instance = ARGV[1]
 local cause = redis.call('HGET', P .. 'hold:' .. instance, 'cause')
