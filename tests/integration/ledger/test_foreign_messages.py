@@ -34,12 +34,14 @@ def foreign(job: UpdateOpportunity, *, encoding: str = "base64", more: int = 0) 
 
 
 def claimed(ledger: redis.Redis) -> Iterator[list[claims.Claimed]]:
-    """What a worker gets, question after question, until nothing is left."""
+    """What a worker gets, question after question, until nothing is left: what waits elsewhere from now on is not in it."""
     client = Desk(ledger)
-    while ledger.llen(LANE):
+    for _ in range(1_000):
+        if not ledger.llen(LANE):
+            return
         taken, _ = claims.claimed(client.run(claiming([LANE], most=100, lease_ms=A_MINUTE_MS)))
-        assert taken
         yield taken
+    raise AssertionError("the lane is never empty")
 
 
 def line(ledger: redis.Redis, record: str) -> list[str]:
@@ -63,18 +65,20 @@ def test_every_length_of_body_is_read(desk: Desk, encoding: str, length: int) ->
 @pytest.mark.parametrize("ref", ["x" * 200, "é" * 200, "\U0001f600" * 200])
 def test_a_reference_is_as_long_as_its_characters(desk: Desk, ref: str) -> None:
     """The contract counts characters: updates keep their order in whatever letters the reference is written."""
+    desk.client.hset(keys.references("acme"), ref, "5")
     jobs = [change(ref, title=str(number)) for number in range(3)]
     desk.client.lpush(LANE, *map(foreign, jobs))
 
     list(claimed(desk.client))
 
-    assert line(desk.client, f"ref:{ref}") == [job.job_id for job in jobs]
+    assert line(desk.client, "id:5") == [job.job_id for job in jobs]
 
 
 @pytest.mark.parametrize("ref", ["é" * 201, "x" * 801, ""])
 def test_a_reference_that_the_contract_refuses_has_no_line(desk: Desk, ref: str) -> None:
     """Its message is left to those who say why."""
     job = change("fine", title="x").model_copy(update={"external_ref": ref})
+    desk.client.hset(keys.references("acme"), ref, "5")
     desk.client.lpush(LANE, foreign(job))
 
     list(claimed(desk.client))
@@ -105,12 +109,13 @@ def test_long_bodies_cost_a_claim_its_length_and_never_the_order(desk: Desk) -> 
     assert line(desk.client, "id:5") == [job.job_id for job in jobs]
 
 
-def test_messages_of_the_usual_size_are_claimed_a_hundred_at_once(desk: Desk) -> None:
+def test_messages_of_the_usual_size_are_read_a_hundred_at_once(desk: Desk) -> None:
     """The bound is never met by them."""
     jobs = [change(5, title=str(number), fields={"a": "x" * 150}) for number in range(100)]
     desk.client.lpush(LANE, *map(foreign, jobs))
 
-    assert [len(some) for some in claimed(desk.client)] == [100]
+    # The first run reads them all; the second takes the one that has a slot.
+    assert [len(some) for some in claimed(desk.client)] == [0, 1]
     assert line(desk.client, "id:5") == [job.job_id for job in jobs]
 
 

@@ -4,6 +4,7 @@ What is left then is put right by the caller's repeat and by the sweep: no job i
 the ledger hold again.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -115,7 +116,7 @@ COMMANDS = sorted(rights.WRITES.keys() & set(rights.commands(rights.ROLES["worke
 def shorn(ledger: redis.Redis, redis_url: str) -> Iterator[redis.Redis]:
     """A user with all rights, for now."""
     ledger.execute_command("ACL", "SETUSER", "shorn", "reset", "on", ">p", "~*", "&*", "+@all")
-    with redis.Redis.from_url(redis_url.replace("redis://", "redis://shorn:p@")) as client:
+    with redis.Redis.from_url(re.sub(r"//[^@]*@", "//shorn:p@", redis_url)) as client:
         yield client
     ledger.execute_command("ACL", "DELUSER", "shorn")
 

@@ -86,6 +86,7 @@ elseif to == 'waiting' then
   stand_in_line(job, now, message)
 elseif to == 'held' and redis.call('EXISTS', P .. 'hold:' .. job.instance) == 0 then
   -- Its worker does not know the instance. If none has told of it lately, nobody does, and the whole line is kept (grant).
+  local budget = P .. 'budget:' .. job.instance
   local told, asked = unpack(redis.call('HMGET', budget, 'announced_at', 'requests'))
   if not asked or (told and now - tonumber(told) > 60000) then redis.call('HSET', budget, 'unknown', '1') end
   move(job, 'held', now, message, turn(job))
