@@ -55,8 +55,13 @@ local function unbase64(text)
   return table.concat(bytes)
 end
 
--- What a foreign message was called with, or nil: whatever is unusual is left to those who say why.
+-- What a foreign message was called with, or nil: whatever is unusual, or large, is left to those who say why.
+local READ_MOST, READ_ALL_MOST = 16384, 524288
+local bytes_read = 0
 local function read_call(m)
+  if #m.body > READ_MOST then return end
+  -- Base64 is dear to read here.
+  bytes_read = bytes_read + (m.properties.body_encoding == 'base64' and 8 or 1) * #m.body
   local body = m.properties.body_encoding == 'base64' and unbase64(m.body) or m.body
   local ok, call = pcall(cjson.decode, body)
   if not ok or type(call) ~= 'table' or type(call[1]) ~= 'table' or next(call[1]) ~= nil then return end
@@ -188,8 +193,9 @@ local FILE_MOST = 200
 local filed, lines = 0, {}
 for _, names in ipairs(lists) do
   local queue, list = names[1], names[2]
-  local unseen = true
-  while filed < FILE_MOST and #buried < most + FILE_MOST do
+  -- What there is no room for stays where it was; behind it may be what needs none.
+  local left = {}
+  while filed < FILE_MOST and bytes_read < READ_ALL_MOST and #buried < most + FILE_MOST do
     local raw = redis.call('RPOP', list)
     if not raw then break end
     local fault, said, m = fault_of(raw)
@@ -215,13 +221,14 @@ for _, names in ipairs(lists) do
       end
       claimed[#claimed + 1] = { tag, queue, raw }
     else
-      redis.call('RPUSH', list, raw)
-      unseen = false
-      break
+      left[#left + 1] = raw
+      if #left == 20 then break end
     end
   end
+  for i = #left, 1, -1 do redis.call('RPUSH', list, left[i]) end
   -- A worker without room looks at what it could not take when it has room again, or another does.
-  if (unseen or most > 0) and redis.call('LLEN', list) > 0 then ring(queue) end
+  local more = #left == 0 or filed >= FILE_MOST or bytes_read >= READ_ALL_MOST
+  if (more or most > 0) and redis.call('LLEN', list) > 0 then ring(queue) end
 end
 for instance in pairs(lines) do grant(instance, now, 250, FILE_MOST) end
 if #claimed > 0 then
