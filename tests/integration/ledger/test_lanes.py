@@ -246,9 +246,9 @@ class TestHands:
         desk.run(presence.present("w", hands=100))
         got = [self.busy(desk, f"i{number}") for number in range(8)]
 
-        assert got[:2] == [80, 16]
-        assert all(one >= 1 for one in got)
-        assert desk.client.zcard(CALLS) <= 100 + 8
+        assert got == [80, 16, 8, 8, 8, 8, 8, 8]
+        desk.run(presence.present("w", hands=50))
+        assert [self.busy(desk, f"late{number}") for number in range(3)] == [1, 1, 1]
 
     def test_the_hands_of_all_workers_that_live_add_up(self, desk: Desk) -> None:
         """One that stops, or is silent, is not counted."""
@@ -399,3 +399,19 @@ def test_a_strangers_copy_that_is_handed_back_does_not_stand_for_the_job(desk: D
     desk.run(claims.release(again.tag))
     assert ours[1].title == "ours"
     assert isinstance(desk.begin(*ours), Go)
+
+
+def test_filing_goes_on_behind_what_there_is_no_room_for(desk: Desk) -> None:
+    """A worker whose hands are full still clears the lanes; and what it cannot take stays in its order."""
+    first, second = deal(), deal()
+    desk.enqueue(first, second)
+    desk.run(told("acme", requests=1))
+    desk.client.hset(keys.budget("acme"), "next", f"{(desk.now_s() + 50) * 1000}")
+    theirs = [deal() for _ in range(30)]
+    desk.client.lpush(LANES[0], *[foreign(job) for job in theirs])
+    before = desk.client.lrange(LANES[0], -2, -1)
+
+    desk.run(claiming(LANES, most=0))
+
+    assert set(desk.states(theirs)) == {"waiting"}
+    assert desk.client.lrange(LANES[0], 0, -1) == before

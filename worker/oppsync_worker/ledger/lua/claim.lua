@@ -229,7 +229,8 @@ local FILE_MOST = 200
 local filed, lines = 0, {}
 for _, names in ipairs(lists) do
   local queue, list = names[1], names[2]
-  local unseen = true
+  -- What there is no room for stays where it was; behind it may be what needs none.
+  local kept = {}
   while filed < FILE_MOST and #buried < most + FILE_MOST and not worn_out() do
     local raw = redis.call('RPOP', list)
     if not raw then break end
@@ -256,13 +257,14 @@ for _, names in ipairs(lists) do
       end
       claimed[#claimed + 1] = { tag, queue, raw }
     else
-      redis.call('RPUSH', list, raw)
-      unseen = false
-      break
+      kept[#kept + 1] = raw
+      if #kept == 20 then break end
     end
   end
+  for i = #kept, 1, -1 do redis.call('RPUSH', list, kept[i]) end
   -- A worker without room looks at what it could not take when it has room again, or another does.
-  if (unseen or most > 0) and redis.call('LLEN', list) > 0 then ring(queue) end
+  local more = #kept == 0 or filed >= FILE_MOST or worn_out()
+  if (more or most > 0) and redis.call('LLEN', list) > 0 then ring(queue) end
 end
 for instance in pairs(lines) do grant(instance, now, 250, FILE_MOST) end
 if #claimed > 0 then

@@ -54,14 +54,16 @@ end
 -- which is four times what is free of them (dynamic thresholds: Choudhury and Hahne, IEEE/ACM Transactions on Networking
 -- 6(2), 1998). So one instance alone gets four fifths, and any number of instances that hang leave something free. One call
 -- every instance may always have: workers keep room for that (engine.room).
-local SHARE = 4
+local SHARE, FEW = 4, 8
 local function has_hand(instance, b)
   local inflight, calls = P .. 'inflight:' .. instance, P .. 'calls'
   local own = redis.call('ZCARD', inflight)
   if b.concurrency > 0 and own >= b.concurrency then return false end
   if own == 0 then return true end
   b.capacity = b.capacity or tonumber(redis.call('GET', P .. 'capacity') or 250)
-  return own < SHARE * (b.capacity - redis.call('ZCARD', calls))
+  local all = redis.call('ZCARD', calls)
+  -- Calls that hang give way only when they end: until then whoever comes has a few beyond what was announced.
+  return own < SHARE * (b.capacity - all) or (own < FEW and all < 2 * b.capacity)
 end
 
 local function take_place(instance, member, till)
