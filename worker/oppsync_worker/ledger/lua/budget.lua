@@ -22,6 +22,11 @@ end
 if verb == 'resume' and not dry then
   -- The next slot was put behind the pause. How many requests were begun lately is counted elsewhere, and stays.
   if tonumber(redis.call('HGET', key, 'next') or 0) > now then redis.call('HSET', key, 'next', int(now)) end
-  if wants_slots(instance) then redis.call('ZADD', P .. 'slots', int(now), instance) end
+  -- Nor does anybody who comes sit out a look that lies behind it.
+  if wants_slots(instance) then
+    redis.call('ZADD', P .. 'slots', int(now), instance)
+  else
+    redis.call('ZREM', P .. 'slots', instance)
+  end
 end
 return taken
