@@ -1,7 +1,7 @@
 """The rights that the runbook gives to each role are enough for all that it does; and it is told when they are not."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import pytest
 import redis
 from click.testing import CliRunner
 
+from integration.cli.lives import Lives
 from integration.ledger import laws
 from integration.ledger.aborting import everything
 from integration.ledger.desk import ATTEMPT, Desk, change
@@ -122,8 +123,7 @@ async def test_a_producer_with_these_rights_enqueues_every_kind_of_job(own: str,
     await client_of_asyncio.close()
 
     assert refused(admin) == []
-    waiting = sum(int(admin.llen(lane)) for lane in ("opportunities.interactive", "opportunities.bulk"))
-    assert waiting + int(admin.zcard(keys.SCHEDULE)) == 1
+    laws.every_job_is_in_exactly_one_place(Snapshot.of(admin), {job(kind).job_id: job(kind)}, ())
 
 
 def withdraw(admin: redis.Redis, role: str, command: str) -> None:
@@ -213,7 +213,6 @@ def test_an_adoption_that_is_refused_midway_has_not_happened(own: str, admin: re
     desk.enqueue(create, update)
     hand, _, _ = desk.send_next()
     desk.run(ends.doubt(hand, attempt=ATTEMPT))
-    desk.begin(*desk.one())
     assert desk.states([create, update]) == ["in_doubt", "blocked"]
     withdraw(admin, "operator", command)
     environ = {"REDIS_URL": url_of(own, "operator")}
@@ -226,7 +225,80 @@ def test_an_adoption_that_is_refused_midway_has_not_happened(own: str, admin: re
         admin.execute_command("ACL", "SETUSER", "oppsync-operator", f"+{command}")
         ran = CliRunner().invoke(main, ["doubt", "adopt", create.job_id, "77"], env=environ)
     assert ran.exit_code == 0, ran.output
+    assert desk.states([create, update]) == ["succeeded", "waiting"]
+    desk.line_moves()
     assert desk.states([create, update]) == ["succeeded", "queued"]
+
+
+@pytest.fixture
+def operator(own: str, admin: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Runs `oppsync` with an operator's rights; what it prints, whether the news is good or bad."""
+    del admin
+    monkeypatch.chdir(tmp_path)
+    environ = {
+        "REDIS_URL": url_of(own, "operator"),
+        "SPRINTHUB_INSTANCE": "acme",
+        "SPRINTHUB_API_TOKEN": "acme-token-1",
+    }
+
+    def run(*words: str) -> str:
+        ran = CliRunner().invoke(main, words, env=environ, prog_name="oppsync")
+        assert ran.exit_code in {0, 1}, (words, ran.output)
+        assert "does not permit" not in ran.output, (words, ran.output)
+        return ran.output
+
+    return run
+
+
+def test_an_operator_with_these_rights_runs_every_command(
+    own: str, admin: redis.Redis, operator: Callable[..., str], tmp_path: Path
+) -> None:
+    """On jobs in every state; Redis' own log of refusals stays empty."""
+    lives = Lives(admin, own)
+    doubts = [lives.in_doubt(external_ref=f"doubt-{number}") for number in range(4)]
+    letters = [lives.dead() for _ in range(4)]
+    (tmp_path / "jobs.csv").write_text("instance;funnel_id;title;crm_column\nacme;7;T;130\n", "utf-8")
+    admin.hset(keys.budget("acme"), mapping={"learned": 9, "learned_at": 4_000_000_000_000, "trips": 1, "failures": 5})
+
+    told = operator("hold", "set", "acme", "--note", "why")
+    for line in (
+        "enqueue create --instance acme --funnel-id 7 --title T --crm-column 130 --external-ref r --idempotency-key k",
+        "status",
+        "status --json",
+        "instances",
+        "health --ready",
+        "redis status",
+        "hold list",
+        "budget show",
+        "budget resume acme",
+        "budget forget acme",
+        f"job show {letters[0]}",
+        f"job show {doubts[0]}",
+        f"job wait {letters[0]} --timeout 1",
+        "dead list",
+        f"dead show {letters[0]}",
+        f"dead replay {letters[0]}",
+        f"dead replay {letters[1]} --set title=U",
+        f"dead discard {letters[2]} --yes",
+        "dead export --output letters.jsonl",
+        "doubt list",
+        f"doubt show {doubts[0]}",
+        f"doubt look {doubts[0]}",
+        f"doubt adopt {doubts[1]} 4711",
+        f"doubt resend {doubts[2]} --yes",
+        f"doubt discard {doubts[3]} --yes",
+        "dead replay --cause rejected --yes",
+        "enqueue update --instance acme --funnel-id 7 --opportunity-id 5 --title U",
+        "enqueue update --instance acme --funnel-id 7 --external-ref doubt-0 --title U",
+        "enqueue file jobs.csv --kind create",
+        f"job discard {letters[0]} --yes",
+        "hold release acme",
+        "budget show acme --json",
+    ):
+        told += operator(*line.split())
+
+    assert "acme" in told
+    assert refused(admin) == []
 
 
 def test_a_worker_with_these_rights_delivers_and_is_refused_nothing(

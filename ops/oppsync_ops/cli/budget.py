@@ -32,18 +32,26 @@ def _learned(row: Row) -> str | None:
     return f"{row['learned_requests']}{said} until {row['learned_until']}"
 
 
+def _remark(row: Row) -> str | None:
+    told = {
+        "learned": _learned(row),
+        "cooling down until": row["cooling_down_until"],
+        "failures in a row:": row["failures"],
+        "rounds of refusals:": row["refusals"],
+        "look-ups waiting:": row["look_ups_waiting"],
+        "on hold:": row["hold"],
+    }
+    return "; ".join(f"{name} {value}" for name, value in told.items() if value) or None
+
+
+# The last column is the one that a narrow terminal folds.
 _COLUMNS: Final = (
     Column.of("instance"),
     Column("pace", _pace),
-    Column("learned", _learned),
-    Column.of("cooling_down_until"),
-    Column.of("breaker"),
-    Column.of("failures", right=True),
-    Column.of("refusals", right=True),
     Column.of("waiting", right=True),
-    Column.of("look_ups_waiting", right=True),
     Column.of("in_flight", right=True),
-    Column.of("hold"),
+    Column.of("breaker"),
+    Column("remark", _remark),
 )
 
 

@@ -103,7 +103,9 @@ def _print_folded(before: str, text: str, room: int) -> None:
 
 def print_facts(facts: Mapping[str, object]) -> None:
     """Names and values below one another; what is not known is left out."""
-    known = {name.replace("_", " "): value for name, value in facts.items() if value not in (None, "", [], ())}
+    # The name of a variable is read as it is written.
+    told = {name if name.isupper() else name.replace("_", " "): value for name, value in facts.items()}
+    known = {name: value for name, value in told.items() if value not in (None, "", [], ())}
     width = max((len(name) for name in known), default=0)
     for name, value in known.items():
         click.echo(f"{name.ljust(width)}  {said(value)}")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from oppsync_ops.redis_server import Access, NoRedisServer
+from oppsync_ops.redis_access import Access
+from oppsync_ops.redis_server import NoRedisServer
 from oppsync_worker.ledger.connect import EMBEDDED_URL_FILE
 
 

@@ -26,7 +26,8 @@ from redis.exceptions import AuthenticationError, BusyLoadingError, NoPermission
 from redis.retry import Retry
 
 from oppsync_ops.embedded.home import Home
-from oppsync_ops.redis_server import Access, NoRedisServer, free_port
+from oppsync_ops.redis_access import Access
+from oppsync_ops.redis_server import NoRedisServer, free_port
 
 ANSWER_TIMEOUT_S: Final = 2.0
 LOADING_TIMEOUT_S: Final = 300.0

@@ -14,6 +14,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
 from typing import Any, Final
 
@@ -155,7 +156,11 @@ def _wrong_type_of_a_part(chance: Random, name: str) -> bytes:
 def _compressed(chance: Random, name: str) -> bytes:
     text = json.dumps([[], _broken(name), None]).encode()
     kind, pack = chance.choice(
-        (("application/x-gzip", zlib.compress), ("application/x-bz2", bz2.compress), ("gzip", gzip.compress))
+        (
+            ("application/x-gzip", zlib.compress),
+            ("application/x-bz2", bz2.compress),
+            ("gzip", partial(gzip.compress, mtime=0)),
+        )
     )
     return _message(name, {}, body=_packed(pack(text)), properties={"body_encoding": "base64"}, compression=kind)
 

@@ -122,7 +122,9 @@ def rules_of(neighbours: Sequence[Neighbour], phases: Phases, *, call_s: float) 
             case Trouble.HANGING:
                 yield f"{one.instance}: no answer", {"action": "slow", "ms": 2_000 * call_s, "commit": "never", **mine}
             case Trouble.ONE_REFUSED:
-                refusal = {"action": "http", "status": 403, "msg": "Forbidden", "column": REFUSED_COLUMN}
+                # Writing alone: where the column may not be read either, a create whose answer is lost is a person's.
+                only = {"path": "/crmopportunity*", "column": REFUSED_COLUMN}
+                refusal = {"action": "http", "status": 403, "msg": "Forbidden", **only}
                 yield f"{one.instance}: 403 for one column", {**refusal, **mine}
             case Trouble.REVOKED:
                 until_s = phases.turn_s - phases.calm_s

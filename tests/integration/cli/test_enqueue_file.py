@@ -67,7 +67,7 @@ def test_lines_at_odds_with_other_jobs_are_refused_by_themselves(command: Comman
     assert (told["sent"], told["already_known"], told["refused"]) == (0, 2, 1)
     ((line, field),) = [(one["line"], one["field"]) for one in told["conflicts"]]
     assert (line, field) == (3, "idempotency_key")
-    assert ledger.llen("opportunities.bulk") == 3
+    assert handed_over(ledger, "bulk") == 3
 
 
 def test_one_bad_line_stops_all(command: Command, ledger: Redis) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from redis import Redis
 
-from integration.cli.lives import TTL_S, Command, Lives, answer
+from integration.cli.lives import Command, Lives, answer
 from oppsync_worker.ledger import begin, ends, operating
 from oppsync_worker.ledger.scripts import run
 from stage import told
@@ -75,10 +75,8 @@ def test_scheduled(command: Command, lives: Lives) -> None:
 
 def test_waiting(command: Command, lives: Lives, ledger: Redis) -> None:
     """Its place in the line, the cool-down, and an estimate."""
-    first, second = lives.create(), lives.create()
-    taken = lives.claim()
+    hands = [lives.hand(first := lives.create()), lives.hand(second := lives.create())]
     run(ledger, told("acme", requests=45))
-    hands = [ends.Hand(claimed.tag, job.job_id, TTL_S) for job, claimed in zip((first, second), taken, strict=True)]
     run(ledger, begin.begin(hands[0], first, horizon_ms=250, number=1))
     run(ledger, ends.wait(hands[0], cool_down_ms=60_000, limit=None, attempt=lives.attempt(error="Throttled")))
     run(ledger, begin.begin(hands[1], second, horizon_ms=250, number=1))

@@ -11,6 +11,7 @@ from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.wire import digest
 from oppsync_worker.ledger import keys, operating
 from oppsync_worker.ledger.begin import Go, Parked
+from stage import handed_over
 
 OTHERS = [
     {"title": "Another"},
@@ -95,7 +96,7 @@ def test_of_many_jobs_only_those_at_odds_are_refused(client: JobClient, ledger: 
     assert [one.reason for one in raised.value.conflicts] == ["id", "key"]
     ids = raised.value.job_ids
     assert ids == (*(job.job_id for job in good[:3]), None, *(job.job_id for job in good[3:]), None)
-    assert ledger.llen("opportunities.interactive") == 1202
+    assert handed_over(ledger, "interactive") == 1202
 
 
 async def test_the_asyncio_client_tells_conflicts_too(redis_url: str) -> None:
@@ -172,13 +173,55 @@ def test_a_foreign_job_with_another_body_under_a_taken_id_is_put_aside(ledger: r
     desk = Desk(ledger)
     first, other = deal(job_id="same", title="First"), deal(job_id="same", title="Second")
     desk.push(first, first, other)
-    claimed = desk.claim()
 
-    answers = [desk.begin(hand, job) for hand, job in claimed]
+    answers = [(job.title, desk.begin(hand, job)) for _ in range(2) for hand, job in desk.claim()]
 
-    assert [type(answer) for answer in answers] == [Go, Parked, Parked]
+    assert [(title, type(answer)) for title, answer in answers] == [
+        ("First", Go),
+        ("Second", Parked),
+        ("First", Parked),
+    ]
     (letter,) = [name for name in ledger.zrange(keys.DEAD, 0, -1) if name.startswith(b"raw-")]
     assert b"Second" in (ledger.hget(keys.job(letter.decode()), "message") or b"")
+
+
+def _wait_for_a_slot(desk: Desk) -> None:
+    desk.client.hset(keys.budget("acme"), mapping={"cool_until": 4_000_000_000_000})
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["with a slot", "without a slot"])
+def test_a_foreign_job_that_has_only_been_filed_stands_as_well(ledger: redis.Redis, *, waits: bool) -> None:
+    """Nothing has been digested yet: another body under its id was sent in its place, or dropped without a trace."""
+    desk = Desk(ledger)
+    if waits:
+        _wait_for_a_slot(desk)
+    first, other = deal(job_id="same", title="First"), deal(job_id="same", title="Second")
+    desk.push(first, other)
+
+    ((hand, job),) = desk.claim()
+    answer = desk.begin(hand, job)
+
+    assert (job.title, type(answer)) == ("Second", Parked)
+    (letter,) = [name for name in ledger.zrange(keys.DEAD, 0, -1) if name.startswith(b"raw-")]
+    assert b"Second" in (ledger.hget(keys.job(letter.decode()), "message") or b"")
+    ledger.hdel(keys.budget("acme"), "cool_until")
+    hand, sent, _ = desk.send_next()
+    assert sent.title == "First"
+
+
+def test_a_foreign_job_that_has_only_been_filed_has_its_key(ledger: redis.Redis) -> None:
+    """What asks for something else under it is a conflict, and what asks for the same is a twin."""
+    desk = Desk(ledger)
+    _wait_for_a_slot(desk)
+    first = deal(job_id="first", title="First", idempotency_key="k")
+    other = deal(job_id="other", title="Second", idempotency_key="k")
+    twin = deal(job_id="twin", title="First", idempotency_key="k")
+    desk.push(first, other, twin)
+
+    answers = {job.job_id: desk.begin(hand, job) for hand, job in desk.claim()}
+
+    assert answers == {"other": Parked(State.DEAD, "conflict"), "twin": Parked(State.DISCARDED, "twin")}
+    assert desk.state(first) == "waiting"
 
 
 GOLDEN: list[tuple[AnyJob, str]] = [

@@ -7,22 +7,19 @@ id is the job id. A message once shipped is readable for ever: golden samples st
 Source: docs.celeryq.dev, "Message Protocol", version 2; kombu's Redis transport for the envelope.
 """
 
-import base64
-import bz2
 import hashlib
 import json
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
+from oppsync_worker.contract.body import TypedJson, body_text, is_deep, read_json
 from oppsync_worker.contract.errors import FieldProblem, InvalidJob, NotAJob, Unreadable
 from oppsync_worker.contract.jobs import JOB_TYPES, AnyJob
 from oppsync_worker.contract.names import (
     CONTRACT_VERSION,
     MAX_FIELDS,
     MAX_JOB_BYTES,
-    MAX_MESSAGE_BYTES,
     MAX_NESTED,
     Kind,
 )
@@ -173,16 +170,16 @@ class Envelope:
         Raises:
             Unreadable: it is not a message of Celery's protocol, with a body of JSON.
         """
-        envelope = _read(message, "the message", json.loads)
+        envelope = read_json(message, "the message", json.loads)
         headers, properties = _part(envelope, "headers"), _part(envelope, "properties")
         named = headers.get("task")
         task = named if isinstance(named, str) else ""
         try:
-            text = _body(envelope, headers, properties)
-            typed = _Typed()
-            args, fields, embed = _call(_read(text, "the body", typed.loads))
+            text = body_text(envelope, headers, properties)
+            typed = TypedJson()
+            args, fields, embed = _call(read_json(text, "the body", typed.loads))
             # A text with few brackets is not deep: no need to look.
-            if text.count("[") + text.count("{") > MAX_NESTED and (_is_deep(args) or _is_deep(fields)):
+            if text.count("[") + text.count("{") > MAX_NESTED and (is_deep(args) or is_deep(fields)):
                 raise Unreadable(Cause.UNDECODABLE, f"the body is nested deeper than {MAX_NESTED}")  # noqa: TRY301
             job_id = _id(task, headers)
         except Unreadable as error:
@@ -205,18 +202,6 @@ def _id(task: str, headers: Mapping[str, Any]) -> str:
     return job_id
 
 
-def _read(text: str | bytes, what: str, loads: Callable[[str], Any]) -> Any:
-    """JSON, read as strictly as everything that comes after: bytes are UTF-8, and not what `json.loads` would guess."""
-    try:
-        return loads(text.decode("utf-8") if isinstance(text, bytes) else text)
-    except UnicodeDecodeError:
-        raise Unreadable(Cause.UNDECODABLE, f"{what} is not UTF-8 text") from None
-    except RecursionError:
-        raise Unreadable(Cause.UNDECODABLE, f"{what} is nested too deeply") from None
-    except (ValueError, TypeError):
-        raise Unreadable(Cause.UNDECODABLE, f"{what} is not JSON that can be read") from None
-
-
 def _part(envelope: Any, name: str) -> Mapping[str, Any]:
     part = envelope.get(name) if isinstance(envelope, dict) else None
     if part == []:
@@ -224,89 +209,6 @@ def _part(envelope: Any, name: str) -> Mapping[str, Any]:
     if not isinstance(part, dict):
         raise Unreadable(Cause.MALFORMED, f"the message has no {name}")
     return part
-
-
-_ENCODINGS: Final = {"utf-8", "utf8", "us-ascii"}
-
-
-def _body(envelope: Mapping[str, Any], headers: Mapping[str, Any], properties: Mapping[str, Any]) -> str:
-    body = envelope.get("body")
-    if not isinstance(body, str):
-        raise Unreadable(Cause.MALFORMED, "the message has no body")
-    content, encoding = envelope.get("content-type", "application/json"), envelope.get("content-encoding") or "utf-8"
-    if content != "application/json" or str(encoding).lower() not in _ENCODINGS:
-        raise Unreadable(Cause.UNDECODABLE, f"the body is {repr(content)[:60]}; only JSON in UTF-8 is accepted")
-    compression = headers.get("compression")
-    if str(properties.get("body_encoding") or "").lower() != "base64":
-        if compression:
-            raise Unreadable(Cause.UNDECODABLE, f"the body is compressed ({_short(compression)}), but not base64")
-        return body
-    not_text = Unreadable(Cause.UNDECODABLE, "the body is not base64 of UTF-8 text")
-    try:
-        raw = base64.b64decode(body, validate=True)
-    except ValueError:
-        raise not_text from None
-    try:
-        return (_unpacked(raw, compression) if compression else raw).decode("utf-8")
-    except UnicodeDecodeError:
-        raise not_text from None
-
-
-_INFLATE: Final[Mapping[str, Callable[[bytes, int], tuple[bytes, bool]]]] = {
-    "application/x-gzip": lambda raw, most: ((one := zlib.decompressobj()).decompress(raw, most), one.eof),
-    "application/x-bz2": lambda raw, most: ((one := bz2.BZ2Decompressor()).decompress(raw, most), one.eof),
-}
-"""What kombu writes for `compression=` zlib or gzip, and bzip2, by the header's value."""
-
-
-def _unpacked(raw: bytes, compression: object) -> bytes:
-    inflate = _INFLATE.get(compression) if isinstance(compression, str) else None
-    if inflate is None:
-        raise Unreadable(
-            Cause.UNDECODABLE,
-            f"the body is compressed with {_short(compression)}, which is not read here: send it plain, or with zlib or"
-            " bzip2",
-        )
-    try:
-        text, whole = inflate(raw, MAX_MESSAGE_BYTES + 1)
-    except (zlib.error, OSError, ValueError):
-        raise Unreadable(Cause.UNDECODABLE, f"the body is not what {_short(compression)} makes") from None
-    if len(text) > MAX_MESSAGE_BYTES:
-        said = f"the body is larger than {MAX_MESSAGE_BYTES} bytes once it is unpacked ({_short(compression)})"
-        raise Unreadable(Cause.OVERSIZED, said)
-    if not whole:
-        raise Unreadable(Cause.UNDECODABLE, f"the body ends too early for what {_short(compression)} makes")
-    return text
-
-
-class _Typed:
-    """Reads JSON in which kombu writes values that JSON has not as `{"__type__": ..., "__value__": ...}`."""
-
-    def __init__(self) -> None:
-        self.found = False
-
-    def loads(self, text: str) -> Any:
-        if "__type__" not in text and "\\u" not in text:
-            return json.loads(text)  # no decoder has to be made for it
-        return json.loads(text, object_hook=self._plain)
-
-    def _plain(self, value: dict[str, Any]) -> Any:
-        if len(value) != 2 or value.keys() != {"__type__", "__value__"}:  # noqa: PLR2004 - its two names
-            return value
-        self.found = True
-        if value["__type__"] in ("datetime", "decimal") and isinstance(value["__value__"], str):
-            return value["__value__"]
-        # Of no field's type, so that the contract refuses it under the field's name.
-        return [_short(value["__type__"])]
-
-
-def _is_deep(value: Any, most: int = MAX_NESTED) -> bool:
-    inner = value.values() if isinstance(value, dict) else value
-    return any(most == 0 or _is_deep(one, most - 1) for one in inner if isinstance(one, dict | list))
-
-
-def _short(value: object) -> str:
-    return repr(value)[:60]
 
 
 def _is_text(text: str) -> bool:

@@ -117,8 +117,8 @@ ROLES: Final[Mapping[str, Role]] = {
                 "unhold",
             ),
             commands=(
-                f"{_CONNECTING} info scan time exists get set del hset hget hmget hgetall hincrby llen lrange smembers "
-                "sismember pttl zcard zcount zrange zrank zrangebyscore zscore zmscore"
+                f"{_CONNECTING} info config|get scan time exists get set del hset hget hmget hgetall hincrby llen "
+                "lrange smembers sismember pttl zcard zcount zrange zrank zrangebyscore zscore zmscore"
             ),
             keys=("oppsync:*", *_LANES, _RESULTS),
             channels=(_RESULTS,),

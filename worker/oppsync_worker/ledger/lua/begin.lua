@@ -23,8 +23,8 @@ local tag, id, kind, instance, lane = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5
 local key, ref, opportunity_id = ARGV[6], ARGV[7], ARGV[8]
 local not_before, deadline, horizon, ttl_s = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12]
 local now = now_ms()
-local message, own, heard, whose, place = unpack(redis.call('HMGET', claim_key(tag), 'message', 'own', 'question', 'job',
-  'number'))
+local message, own, heard, whose, place, asks = unpack(redis.call('HMGET', claim_key(tag), 'message', 'own', 'question',
+  'job', 'number', 'asks'))
 if not message or whose ~= id then return { 'lost' } end
 -- A link that stood still may deliver a question long after the same one, or the next, was answered: by then the job may
 -- be on its way, and must not be moved from under it.
@@ -35,7 +35,7 @@ local digest = own == '0' and ARGV[14] or ''
 local job = read(id)
 local known = job.state and job.kind and job.kind ~= '' and job.instance ~= ''
 local stranger = known and own == '0' and redis.call('HEXISTS', job_key(id), 'foreign') == 0
-if known and (stranger or differs(id, kind, instance, digest)) then
+if known and (stranger or differs(id, kind, instance, digest, asks)) then
   -- Another job under an id that is taken: that job is left alone, and this message is put aside with the unreadable.
   put_aside(tag, message, now, 'malformed', 'another job stands under its id')
   let_go(tag)
@@ -111,7 +111,7 @@ if deadline > 0 and not filed then redis.call('HSET', job_key(id), 'deadline', i
 if key ~= '' and job.key ~= key then
   local idem = P .. 'idem:' .. instance .. ':' .. key
   local first = redis.call('GET', idem)
-  if first and first ~= id and differs(first, kind, instance, digest) then
+  if first and first ~= id and differs(first, kind, instance, digest, asks) then
     -- Kept whole, for a person to decide which of the two was meant.
     local said = 'job ' .. first .. ' stands under the same idempotency key and asks for something else'
     redis.call('HSET', job_key(id), 'cause', 'conflict', 'detail', said, 'points_to', first)

@@ -183,7 +183,8 @@ local function file_foreign(id, queue, m)
     redis.call('SET', idem, id)
   end
   lane = lane or queue:match('[^.]+$')
-  local fields = { 'state', 'queued', 'kind', kind, 'instance', instance, 'lane', lane, 'at', int(now), 'foreign', '1' }
+  local fields = { 'state', 'queued', 'kind', kind, 'instance', instance, 'lane', lane, 'at', int(now), 'foreign', '1',
+    'asks', redis.sha1hex(m.body) }
   local function know(name, value)
     fields[#fields + 1] = name
     fields[#fields + 1] = value
@@ -249,7 +250,8 @@ for _, names in ipairs(lists) do
       if due and due > now then move(job, 'scheduled', now, raw, due) else line_up(job, now, raw) end
     elseif #claimed < most then
       local tag = int(redis.call('INCR', P .. 'claim-seq')) .. mark
-      redis.call('HSET', claim_key(tag), 'job', said, 'queue', queue, 'message', raw, 'worker', worker, 'own', own)
+      redis.call('HSET', claim_key(tag), 'job', said, 'queue', queue, 'message', raw, 'worker', worker, 'own', own,
+        unpack(own == '0' and { 'asks', redis.sha1hex(m.body) } or {}))
       redis.call('ZADD', P .. 'leases', int(now + lease_ms), tag)
       -- What a worker must read keeps its place in the order all the same.
       if own == '0' and m.headers.task == UPDATE and redis.call('EXISTS', job_key(said)) == 0 then

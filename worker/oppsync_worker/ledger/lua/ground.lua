@@ -92,11 +92,14 @@ local function turn(job)
 end
 
 -- Whether a request is another one than that of the job that stands: by kind, instance, and what it asks for. An entry of
--- an older version has no digest, and a message of our own producers was compared when it was enqueued ('').
-local function differs(standing, kind, instance, digest)
-  local known, of, said = unpack(redis.call('HMGET', job_key(standing), 'kind', 'instance', 'digest'))
+-- an older version has no digest, and a message of our own producers was compared when it was enqueued (''). A foreign job
+-- that was filed and not begun has no digest yet: of two foreign messages the bodies are compared (`asks`).
+local function differs(standing, kind, instance, digest, asks)
+  local known, of, said, body = unpack(redis.call('HMGET', job_key(standing), 'kind', 'instance', 'digest', 'asks'))
   if not known or known == '' or (of or '') == '' then return false end
-  return known ~= kind or of ~= instance or (said and said ~= '' and digest ~= '' and said ~= digest) or false
+  if known ~= kind or of ~= instance then return true end
+  if said and said ~= '' then return digest ~= '' and said ~= digest end
+  return body and asks and body ~= asks or false
 end
 
 -- A message that stands for no job is kept, whole, as a dead letter of its own.
