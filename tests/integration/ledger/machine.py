@@ -141,7 +141,7 @@ class Lives(RuleBasedStateMachine):
         meddling=st.lists(st.sampled_from(MEDDLING), max_size=8),
     )
     def enqueue_many(self, batch: list[AnyJob], unit: int, meddling: list[str]) -> None:
-        """A batch, some jobs per call, while Redis forgets scripts and others teach them between any two of its calls."""
+        """A batch, some jobs per call, while Redis forgets scripts and others teach them between two of its calls."""
         jobs = [self.focused(draft) for draft in batch]
         calls = [units(jobs[start : start + unit]) for start in range(0, len(jobs), unit)]
         happenings = iter(meddling)
