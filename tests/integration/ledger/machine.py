@@ -8,6 +8,7 @@ not depend on how fast the machine is.
 import itertools
 import time
 from collections import defaultdict
+from decimal import Decimal
 from typing import Any, cast
 
 import redis
@@ -46,6 +47,11 @@ AT_REST = laws.ENDED | {"dead", "in_doubt", "blocked"}
 def units(jobs: list[AnyJob]) -> Call:
     """Several jobs in one run of the script, fewer than producers put there."""
     return Call("enqueue", ("", 0, *(part for job in jobs for part in enqueuing.enqueue(job).arguments[2:])))
+
+
+def as_elsewhere(message: str) -> str:
+    """A message as another application writes it."""
+    return message.replace('"origin":"oppsync"', '"origin":"elsewhere"')
 
 
 class Lives(RuleBasedStateMachine):
@@ -199,7 +205,7 @@ class Lives(RuleBasedStateMachine):
         """Another Celery application."""
         job = self.focused(draft)
         self.known[job.job_id] = job
-        self.raw[job.job_id] = encode(job).replace('"origin":"oppsync"', '"origin":"elsewhere"')
+        self.raw[job.job_id] = as_elsewhere(encode(job))
         self.unseen.add(job.job_id)
         self.client.lpush(job.lane.queue, self.raw[job.job_id])
 
@@ -218,13 +224,16 @@ class Lives(RuleBasedStateMachine):
         """Workers come and go."""
         self.run(presence.present("w", hands=hands))
 
-    @rule(which=ANY)
-    def push_a_copy(self, which: int) -> None:
-        """A message sent twice, perhaps long after its job has ended."""
+    @rule(which=ANY, strange=st.booleans())
+    def push_a_copy(self, which: int, strange: bool) -> None:  # noqa: FBT001 - drawn
+        """A message sent twice, perhaps long after its job has ended; or something else under its id."""
         if self.known:
             job = list(self.known.values())[which % len(self.known)]
             self.copied.add(job.job_id)
-            self.client.lpush(job.lane.queue, self.raw[job.job_id])
+            raw = self.raw[job.job_id]
+            if strange:
+                raw = as_elsewhere(encode(job.model_copy(update={"value": Decimal("9.00")})))
+            self.client.lpush(job.lane.queue, raw)
 
     # Workers.
 
@@ -329,9 +338,17 @@ class Lives(RuleBasedStateMachine):
         if self.focus is Focus.FAILING and how in {"succeed", "bury"} and which % 3:
             how = "unsent"
         call, carried_out = ENDINGS[how](claim)
-        token = self.entry(claim.job.job_id).get("token")
+        entry, paused_till = self.entry(claim.job.job_id), self.paused_till(claim.job.instance)
+        token = entry.get("token")
         state = ends.ended(self.run(call))
         self.run(call)
+        if token != claim.tag:
+            assert state is None
+            assert self.entry(claim.job.job_id) == entry, "whoever owns the job no more has changed it"
+        elif state is not None:
+            assert "crashes" not in self.entry(claim.job.job_id), "a worker that came to an end was not taken down"
+        if how != "succeed":
+            assert self.paused_till(claim.job.instance) >= paused_till, "a throttle has made a pause shorter"
         if state is not None and carried_out is False:
             # Provably not carried out, and recorded so: it may go again.
             self.sent.pop(claim.job.job_id, None)
@@ -339,6 +356,10 @@ class Lives(RuleBasedStateMachine):
         if state is not None and carried_out is None and isinstance(claim.job, UpdateOpportunity):
             assert token == claim.tag
             self.is_unsure(claim.job.job_id)
+
+    def paused_till(self, instance: str) -> float:
+        """Until when nobody calls the instance."""
+        return float(self.client.hget(f"oppsync:budget:{instance}", "cool_until") or 0)
 
     def is_unsure(self, job_id: str) -> None:
         """The update may be carried out still."""
@@ -359,20 +380,67 @@ class Lives(RuleBasedStateMachine):
         if claim is None:
             return
         self.claims.remove(claim)
-        hand, job = claim.hand, claim.job
+        hand, job, entry = claim.hand, claim.job, self.entry(claim.job.job_id)
         if held:
             self.run(ends.hold_unknown_instance(hand, kind=job.kind, instance=job.instance, lane=job.lane))
         else:
             instance = job.instance if named else None
             self.run(ends.bury(hand, cause=Cause.INVALID, detail="said", kind=job.kind, instance=instance))
+        if entry.get("state") == "sending":
+            assert self.entry(job.job_id) == entry, "a copy has changed a job that is being sent"
+
+    @rule(which=ANY, sent=st.booleans())
+    def release(self, which: int, sent: bool) -> None:  # noqa: FBT001 - drawn
+        """A worker stops of its own will; what it has sent it keeps in hand."""
+        claim = self.one_of(which, sent=sent)
+        if claim is None:
+            return
+        entry = self.entry(claim.job.job_id)
+        answer = self.run(claims.release(claim.tag))
+        if sent:
+            assert answer == 0, "a request that is on its way was handed back"
+            assert self.entry(claim.job.job_id) == entry
+        else:
+            self.claims.remove(claim)
+            if answer == 1:
+                self.is_first_again(claim)
+
+    def is_first_again(self, claim: Claim) -> None:
+        """Who comes back unread comes before all that came after it."""
+        if "state" not in self.entry(claim.job.job_id):
+            first = read_message(self.client.lindex(claim.job.lane.queue, -1))
+            assert first.job_id == claim.job.job_id, f"{claim.job.job_id} was put behind {first.job_id}"
 
     @rule(which=ANY)
-    def release(self, which: int) -> None:
-        """A worker stops of its own will."""
-        claim = self.one_of(which, sent=False)
-        if claim is not None:
-            self.claims.remove(claim)
-            self.run(claims.release(claim.tag))
+    def a_claim_is_removed_by_hand(self, which: int) -> None:
+        """With a request on its way; then a copy of its message comes."""
+        claim = self.one_of(which, sent=True)
+        if claim is None or self.entry(claim.job.job_id).get("token") != claim.tag:
+            return
+        job_id, creates = claim.job.job_id, isinstance(claim.job, CreateOpportunity)
+        if self.entry(job_id)["state"] != "sending":
+            return
+        self.claims.remove(claim)
+        self.client.delete(f"oppsync:claim:{claim.tag}")
+        self.client.zrem("oppsync:leases", claim.tag)
+        self.copied.add(job_id)
+        self.client.rpush(claim.job.lane.queue, self.raw[job_id])
+        before, self.abort_at = len(self.claims), 0
+        self.claim(100)
+        copies = [at for at in range(before, len(self.claims)) if self.claims[at].job.job_id == job_id]
+        copy = self.claims.pop(copies[0])
+        if not creates:
+            self.is_unsure(job_id)
+        answer = begun(self.run(begin(copy.hand, copy.job, horizon_ms=HORIZON_MS, number=next(self.questions))))
+        if creates:
+            assert answer == Parked(State.IN_DOUBT, "in_doubt"), (
+                f"nobody knows what became of {job_id}, and the answer is {answer}"
+            )
+        elif isinstance(answer, Go):
+            self.claims.append(copy)
+            self.goes(copy, answer)
+        elif isinstance(answer, Soon):
+            self.claims.append(copy)
 
     @rule(which=ANY, sent=st.booleans(), dies=st.booleans())
     def lose(self, which: int, sent: bool, dies: bool) -> None:  # noqa: FBT001 - drawn
@@ -383,8 +451,11 @@ class Lives(RuleBasedStateMachine):
         if dies:
             self.claims.remove(claim)
         token = self.entry(claim.job.job_id).get("token")
+        owned = self.client.exists(f"oppsync:claim:{claim.tag}")
         self.client.zadd("oppsync:leases", {claim.tag: 1}, xx=True)
-        self.run(claims.restore(most=10, crashes=CRASHES, ttl_s=TTL_S))
+        _, _, buried = self.run(claims.restore(most=10, crashes=CRASHES, ttl_s=TTL_S))
+        if owned and not buried:
+            self.is_first_again(claim)
         assert self.run(claims.renew([claim.tag], lease_ms=A_MINUTE_MS)) == [claim.tag.encode()]
         if claim.sent and token == claim.tag and isinstance(claim.job, UpdateOpportunity):
             self.is_unsure(claim.job.job_id)
@@ -443,7 +514,19 @@ class Lives(RuleBasedStateMachine):
                 job = self.known.get(member.decode())
                 if not (self.ending and job and job.not_before):
                     self.client.zadd(f"oppsync:{place}", {member: 1})
+        before = {lane: self.client.lrange(lane, 0, -1) for lane in LANES}
         self.run(time_passes(most=most))
+        for lane, lay in before.items():
+            assert self.client.lrange(lane, 0, -1)[: len(lay)] == lay, "whoever has a slot was put behind others"
+
+    @rule(instance=st.sampled_from(INSTANCES), forgets=st.booleans())
+    def a_person_ends_a_pause(self, instance: str, forgets: bool) -> None:  # noqa: FBT001 - drawn
+        """Or has an instance forget what throttles taught."""
+        self.run(operating.forget(instance) if forgets else operating.resume(instance))
+        if not forgets:
+            assert self.paused_till(instance) == 0
+            due = self.client.zscore("oppsync:slots", instance)
+            assert due is None or due <= time.time() * 1000 + 1000, "the pause is over, and its line is not looked at"
 
     @rule(instance=st.sampled_from(INSTANCES))
     def cool_down_ends(self, instance: str) -> None:
@@ -507,6 +590,9 @@ class Lives(RuleBasedStateMachine):
         letters = cast("list[bytes]", self.client.zrange("oppsync:dead", 0, -1))
         if letters:
             job_id = letters[which % len(letters)].decode()
+            if job_id.startswith("raw-"):
+                assert operating.word(self.run(operating.replay(job_id, by="me"))) == "unreadable"
+                return
             job = self.known[job_id]
             writes = job.written() if laws.is_update(job) else ()
             answer = operating.word(self.run(operating.replay(job_id, by="me", writes=writes)))
@@ -546,6 +632,8 @@ class Lives(RuleBasedStateMachine):
         seen = Snapshot.of(self.client)
         laws.every_job_is_in_exactly_one_place(seen, self.known, self.copied)
         laws.what_names_a_job_is_filed(seen, self.known)
+        laws.whoever_waits_for_a_job_is_told_its_end(seen)
+        laws.all_of_an_ended_job_is_forgotten_in_time(seen)
         laws.updates_stand_in_the_line_of_their_record(seen)
         laws.letters_are_remembered_while_they_can_be_replayed(seen)
         laws.doubts_are_looked_into(seen)
