@@ -125,6 +125,10 @@ def _wait(claim: Claim) -> End:
     return ends.wait(claim.hand, cool_down_ms=A_MINUTE_MS, limit=None, attempt=_ATTEMPT), False
 
 
+def _briefly(claim: Claim) -> End:
+    return ends.wait(claim.hand, cool_down_ms=1_000, limit=None, attempt=_ATTEMPT), False
+
+
 def _refuse(claim: Claim) -> End:
     return ends.refuse_credential(claim.hand, fingerprint="one", attempt=_ATTEMPT), False
 
@@ -140,6 +144,7 @@ ENDINGS: dict[str, Callable[[Claim], End]] = {
     "exhaust": _exhaust,
     "unsent": _unsent,
     "wait": _wait,
+    "briefly": _briefly,
     "refuse": _refuse,
     "bury": _bury,
 }

@@ -1,5 +1,6 @@
 """What must be true of the ledger at every moment, whatever has happened."""
 
+import json
 from collections.abc import Container, Iterable, Mapping
 
 from integration.ledger.snapshot import PLACES, Snapshot
@@ -45,6 +46,50 @@ def what_names_a_job_is_filed(seen: Snapshot, known: Mapping[str, AnyJob]) -> No
         if job.idempotency_key and entry["state"] == "succeeded":
             other = succeeded.setdefault((job.instance, job.idempotency_key), job_id)
             assert other == job_id, f"{other} and {job_id} succeeded under one idempotency key"
+
+
+def whoever_waits_for_a_job_is_told_its_end(seen: Snapshot) -> None:
+    """When it has ended, and not before; a dead letter's result stays for as long as the letter."""
+    for job_id, entry in seen.jobs():
+        if job_id.startswith("raw-"):
+            continue
+        name, state = f"celery-task-meta-{job_id}", entry.get("state")
+        document = seen.of_key(name).get("value")
+        if state not in {*ENDED, "dead"}:
+            assert document is None, f"{job_id} is {state}, and told to have ended: {document}"
+            continue
+        assert document, f"{job_id} is {state}, and nobody is told"
+        assert (json.loads(document)["status"] == "SUCCESS") == (state == "succeeded"), (
+            f"{job_id} is {state}: {document}"
+        )
+        assert (seen.ttls[name] > 0) == (state in ENDED), f"{job_id} is {state}: is its result forgotten in time?"
+
+
+def all_of_an_ended_job_is_forgotten_in_time(seen: Snapshot) -> None:
+    """And nothing of any other."""
+    for job_id, entry in seen.jobs():
+        ended = entry.get("state") in ENDED
+        history = f"attempts:{job_id}"
+        if history in seen.ttls:
+            assert (seen.ttls[history] > 0) == ended, f"{job_id} is {entry.get('state')}: how long is its history kept?"
+        key = f"idem:{entry.get('instance')}:{entry.get('key')}"
+        if entry.get("key") and seen.of_key(key).get("value") == job_id:
+            assert (seen.ttls[key] > 0) == ended, f"{job_id} is {entry.get('state')}: how long is its key kept?"
+    for _, members in seen.named("making:"):
+        for ref, job_id in members.items():
+            assert seen.job(job_id).get("state") not in ENDED, f"{job_id} has ended, and is to make {ref}"
+
+
+def nobody_is_first_and_blocked(seen: Snapshot) -> None:
+    """Nothing would ever wake it; and whoever is unfinished stands in its record's line."""
+    for line, members in seen.named("record:"):
+        first = min(members, key=lambda job_id: (float(members[job_id]), job_id))
+        if ":id:" in line:
+            assert seen.job(first).get("state") != "blocked", f"{first} is the first of {line}, and blocked"
+    for job_id, entry in seen.jobs():
+        if "record" in entry and entry.get("state") in UNFINISHED:
+            line = f"record:{entry['instance']}:{entry['record']}"
+            assert job_id in seen.of_key(line), f"{job_id} is {entry['state']} and stands in no line"
 
 
 def updates_stand_in_the_line_of_their_record(seen: Snapshot) -> None:
@@ -150,9 +195,14 @@ def leases_and_slots_belong_to_somebody(seen: Snapshot, caps: Mapping[str, int],
     tags = {tag for tag, _ in seen.named("claim:")}
     assert tags == set(seen.of_key("leases"))
     for instance, cap in caps.items():
-        in_flight = seen.of_key(f"inflight:{instance}")
-        assert len(in_flight) <= cap
-        for member in in_flight:
+        assert len(seen.of_key(f"inflight:{instance}")) <= cap
+    places_in_flight_are_for_calls(seen, caps, looked_for)
+
+
+def places_in_flight_are_for_calls(seen: Snapshot, instances: Iterable[str], looked_for: Container[str] = ()) -> None:
+    """Those under way, and those that may begin; and a line is looked at as long as anybody waits in it."""
+    for instance in instances:
+        for member in seen.of_key(f"inflight:{instance}"):
             job_id = member.removeprefix("look:")
             if job_id != member:
                 # One that is lost keeps its place until its time is over.

@@ -8,6 +8,7 @@ not depend on how fast the machine is.
 import itertools
 import time
 from collections import defaultdict
+from decimal import Decimal
 from typing import Any, cast
 
 import redis
@@ -38,7 +39,19 @@ IN_TIME_S = 0.005
 """How late a question may be asked anew at this pace: half a percent of the window."""
 CRASHES = 2
 MEDDLING = ["", "forget", "teach", "teach"]
+
+
 AT_REST = laws.ENDED | {"dead", "in_doubt", "blocked"}
+
+
+def units(jobs: list[AnyJob]) -> Call:
+    """Several jobs in one run of the script, fewer than producers put there."""
+    return Call("enqueue", ("", 0, *(part for job in jobs for part in enqueuing.enqueue(job).arguments[2:])))
+
+
+def as_elsewhere(message: str) -> str:
+    """A message as another application writes it."""
+    return message.replace('"origin":"oppsync"', '"origin":"elsewhere"')
 
 
 class Lives(RuleBasedStateMachine):
@@ -54,6 +67,7 @@ class Lives(RuleBasedStateMachine):
         self.copied: set[str] = set()
         self.unseen: set[str] = set()
         """Jobs that came into a lane without a slot: another application's, and those of the version before."""
+        self.numbers = itertools.count()
         self.questions = itertools.count(1)
         self.asked: list[Call] = []
         self.claims: list[Claim] = []
@@ -80,7 +94,7 @@ class Lives(RuleBasedStateMachine):
 
     def focused(self, draft: AnyJob) -> AnyJob:
         """The draft as a job of this life."""
-        given: dict[str, Any] = {"job_id": f"job-{len(self.known)}"}
+        given: dict[str, Any] = {"job_id": f"job-{next(self.numbers)}"}
         if self.focus is not Focus.EVERYTHING:
             given["instance"] = "acme"
         if self.focus is Focus.RECORD:
@@ -127,13 +141,15 @@ class Lives(RuleBasedStateMachine):
             self.known[job.job_id] = job
             self.raw[job.job_id] = encode(job)
 
-    @rule(batch=st.lists(drafts(), min_size=2, max_size=8), meddling=st.lists(st.sampled_from(MEDDLING), max_size=8))
-    def enqueue_many(self, batch: list[AnyJob], meddling: list[str]) -> None:
-        """A batch, while Redis forgets scripts and others teach them between any two of its commands."""
-        jobs = [
-            self.focused(draft).model_copy(update={"job_id": f"job-{len(self.known) + at}"})
-            for at, draft in enumerate(batch)
-        ]
+    @rule(
+        batch=st.lists(drafts(), min_size=2, max_size=8),
+        unit=st.integers(1, 4),
+        meddling=st.lists(st.sampled_from(MEDDLING), max_size=8),
+    )
+    def enqueue_many(self, batch: list[AnyJob], unit: int, meddling: list[str]) -> None:
+        """A batch, some jobs per call, while Redis forgets scripts and others teach them between two of its calls."""
+        jobs = [self.focused(draft) for draft in batch]
+        calls = [units(jobs[start : start + unit]) for start in range(0, len(jobs), unit)]
         happenings = iter(meddling)
 
         def between(_: int) -> None:
@@ -145,17 +161,16 @@ class Lives(RuleBasedStateMachine):
 
         port = self.client.connection_pool.connection_kwargs["port"]
         with meddled(redis_server.url_at(port), between) as producer:
-            answers = run_in_order(producer._redis, [enqueuing.enqueue(job) for job in jobs])
-        new = [job for job, answer in zip(jobs, answers, strict=True) if enqueuing.receipt(answer)[1]]
+            answers = [one for answer in run_in_order(producer._redis, calls) for one in answer]
+        new = [job for job, answer in zip(jobs, answers, strict=True) if answer[1] == 1]
         for job in new:
             self.known[job.job_id] = job
             self.raw[job.job_id] = encode(job)
-        numbers = [int(number) for job in new if (number := self.entry(job.job_id).get("number"))]
-        assert numbers == sorted(numbers), "a later job of a batch has overtaken an earlier one"
-        for lane in LANES:
-            lying = {read_message(one).job_id: at for at, one in enumerate(self.client.lrange(lane, 0, -1))}
-            places = [lying[job.job_id] for job in new if job.job_id in lying]
-            assert places == sorted(places, reverse=True), "a later job of a batch has overtaken an earlier one"
+        # Their messages tell nothing of it: which of those that have a slot is sent first, is left to chance.
+        entries = [self.entry(job.job_id) for job in new]
+        for named in ("number", "at"):
+            said = [int(entry[named]) for entry in entries if named in entry]
+            assert said == sorted(said), "a later job of a batch has overtaken an earlier one"
 
     @rule(which=ANY, by_key=st.booleans())
     def enqueue_at_odds(self, which: int, by_key: bool) -> None:  # noqa: FBT001 - drawn
@@ -190,7 +205,7 @@ class Lives(RuleBasedStateMachine):
         """Another Celery application."""
         job = self.focused(draft)
         self.known[job.job_id] = job
-        self.raw[job.job_id] = encode(job).replace('"origin":"oppsync"', '"origin":"elsewhere"')
+        self.raw[job.job_id] = as_elsewhere(encode(job))
         self.unseen.add(job.job_id)
         self.client.lpush(job.lane.queue, self.raw[job.job_id])
 
@@ -209,13 +224,16 @@ class Lives(RuleBasedStateMachine):
         """Workers come and go."""
         self.run(presence.present("w", hands=hands))
 
-    @rule(which=ANY)
-    def push_a_copy(self, which: int) -> None:
-        """A message sent twice, perhaps long after its job has ended."""
+    @rule(which=ANY, strange=st.booleans())
+    def push_a_copy(self, which: int, strange: bool) -> None:  # noqa: FBT001 - drawn
+        """A message sent twice, perhaps long after its job has ended; or something else under its id."""
         if self.known:
             job = list(self.known.values())[which % len(self.known)]
             self.copied.add(job.job_id)
-            self.client.lpush(job.lane.queue, self.raw[job.job_id])
+            raw = self.raw[job.job_id]
+            if strange:
+                raw = as_elsewhere(encode(job.model_copy(update={"value": Decimal("9.00")})))
+            self.client.lpush(job.lane.queue, raw)
 
     # Workers.
 
@@ -320,9 +338,17 @@ class Lives(RuleBasedStateMachine):
         if self.focus is Focus.FAILING and how in {"succeed", "bury"} and which % 3:
             how = "unsent"
         call, carried_out = ENDINGS[how](claim)
-        token = self.entry(claim.job.job_id).get("token")
+        entry, paused_till = self.entry(claim.job.job_id), self.paused_till(claim.job.instance)
+        token = entry.get("token")
         state = ends.ended(self.run(call))
         self.run(call)
+        if token != claim.tag:
+            assert state is None
+            assert self.entry(claim.job.job_id) == entry, "whoever owns the job no more has changed it"
+        elif state is not None:
+            assert "crashes" not in self.entry(claim.job.job_id), "a worker that came to an end was not taken down"
+        if how != "succeed":
+            assert self.paused_till(claim.job.instance) >= paused_till, "a throttle has made a pause shorter"
         if state is not None and carried_out is False:
             # Provably not carried out, and recorded so: it may go again.
             self.sent.pop(claim.job.job_id, None)
@@ -330,6 +356,10 @@ class Lives(RuleBasedStateMachine):
         if state is not None and carried_out is None and isinstance(claim.job, UpdateOpportunity):
             assert token == claim.tag
             self.is_unsure(claim.job.job_id)
+
+    def paused_till(self, instance: str) -> float:
+        """Until when nobody calls the instance."""
+        return float(self.client.hget(f"oppsync:budget:{instance}", "cool_until") or 0)
 
     def is_unsure(self, job_id: str) -> None:
         """The update may be carried out still."""
@@ -350,20 +380,67 @@ class Lives(RuleBasedStateMachine):
         if claim is None:
             return
         self.claims.remove(claim)
-        hand, job = claim.hand, claim.job
+        hand, job, entry = claim.hand, claim.job, self.entry(claim.job.job_id)
         if held:
             self.run(ends.hold_unknown_instance(hand, kind=job.kind, instance=job.instance, lane=job.lane))
         else:
             instance = job.instance if named else None
             self.run(ends.bury(hand, cause=Cause.INVALID, detail="said", kind=job.kind, instance=instance))
+        if entry.get("state") == "sending":
+            assert self.entry(job.job_id) == entry, "a copy has changed a job that is being sent"
+
+    @rule(which=ANY, sent=st.booleans())
+    def release(self, which: int, sent: bool) -> None:  # noqa: FBT001 - drawn
+        """A worker stops of its own will; what it has sent it keeps in hand."""
+        claim = self.one_of(which, sent=sent)
+        if claim is None:
+            return
+        entry = self.entry(claim.job.job_id)
+        answer = self.run(claims.release(claim.tag))
+        if sent:
+            assert answer == 0, "a request that is on its way was handed back"
+            assert self.entry(claim.job.job_id) == entry
+        else:
+            self.claims.remove(claim)
+            if answer == 1:
+                self.is_first_again(claim)
+
+    def is_first_again(self, claim: Claim) -> None:
+        """Who comes back unread comes before all that came after it."""
+        if "state" not in self.entry(claim.job.job_id):
+            first = read_message(self.client.lindex(claim.job.lane.queue, -1))
+            assert first.job_id == claim.job.job_id, f"{claim.job.job_id} was put behind {first.job_id}"
 
     @rule(which=ANY)
-    def release(self, which: int) -> None:
-        """A worker stops of its own will."""
-        claim = self.one_of(which, sent=False)
-        if claim is not None:
-            self.claims.remove(claim)
-            self.run(claims.release(claim.tag))
+    def a_claim_is_removed_by_hand(self, which: int) -> None:
+        """With a request on its way; then a copy of its message comes."""
+        claim = self.one_of(which, sent=True)
+        if claim is None or self.entry(claim.job.job_id).get("token") != claim.tag:
+            return
+        job_id, creates = claim.job.job_id, isinstance(claim.job, CreateOpportunity)
+        if self.entry(job_id)["state"] != "sending":
+            return
+        self.claims.remove(claim)
+        self.client.delete(f"oppsync:claim:{claim.tag}")
+        self.client.zrem("oppsync:leases", claim.tag)
+        self.copied.add(job_id)
+        self.client.rpush(claim.job.lane.queue, self.raw[job_id])
+        before, self.abort_at = len(self.claims), 0
+        self.claim(100)
+        copies = [at for at in range(before, len(self.claims)) if self.claims[at].job.job_id == job_id]
+        copy = self.claims.pop(copies[0])
+        if not creates:
+            self.is_unsure(job_id)
+        answer = begun(self.run(begin(copy.hand, copy.job, horizon_ms=HORIZON_MS, number=next(self.questions))))
+        if creates:
+            assert answer == Parked(State.IN_DOUBT, "in_doubt"), (
+                f"nobody knows what became of {job_id}, and the answer is {answer}"
+            )
+        elif isinstance(answer, Go):
+            self.claims.append(copy)
+            self.goes(copy, answer)
+        elif isinstance(answer, Soon):
+            self.claims.append(copy)
 
     @rule(which=ANY, sent=st.booleans(), dies=st.booleans())
     def lose(self, which: int, sent: bool, dies: bool) -> None:  # noqa: FBT001 - drawn
@@ -374,8 +451,11 @@ class Lives(RuleBasedStateMachine):
         if dies:
             self.claims.remove(claim)
         token = self.entry(claim.job.job_id).get("token")
+        owned = self.client.exists(f"oppsync:claim:{claim.tag}")
         self.client.zadd("oppsync:leases", {claim.tag: 1}, xx=True)
-        self.run(claims.restore(most=10, crashes=CRASHES, ttl_s=TTL_S))
+        _, _, buried = self.run(claims.restore(most=10, crashes=CRASHES, ttl_s=TTL_S))
+        if owned and not buried:
+            self.is_first_again(claim)
         assert self.run(claims.renew([claim.tag], lease_ms=A_MINUTE_MS)) == [claim.tag.encode()]
         if claim.sent and token == claim.tag and isinstance(claim.job, UpdateOpportunity):
             self.is_unsure(claim.job.job_id)
@@ -434,7 +514,19 @@ class Lives(RuleBasedStateMachine):
                 job = self.known.get(member.decode())
                 if not (self.ending and job and job.not_before):
                     self.client.zadd(f"oppsync:{place}", {member: 1})
+        before = {lane: self.client.lrange(lane, 0, -1) for lane in LANES}
         self.run(time_passes(most=most))
+        for lane, lay in before.items():
+            assert self.client.lrange(lane, 0, -1)[: len(lay)] == lay, "whoever has a slot was put behind others"
+
+    @rule(instance=st.sampled_from(INSTANCES), forgets=st.booleans())
+    def a_person_ends_a_pause(self, instance: str, forgets: bool) -> None:  # noqa: FBT001 - drawn
+        """Or has an instance forget what throttles taught."""
+        self.run(operating.forget(instance) if forgets else operating.resume(instance))
+        if not forgets:
+            assert self.paused_till(instance) == 0
+            due = self.client.zscore("oppsync:slots", instance)
+            assert due is None or due <= time.time() * 1000 + 1000, "the pause is over, and its line is not looked at"
 
     @rule(instance=st.sampled_from(INSTANCES))
     def cool_down_ends(self, instance: str) -> None:
@@ -498,6 +590,9 @@ class Lives(RuleBasedStateMachine):
         letters = cast("list[bytes]", self.client.zrange("oppsync:dead", 0, -1))
         if letters:
             job_id = letters[which % len(letters)].decode()
+            if job_id.startswith("raw-"):
+                assert operating.word(self.run(operating.replay(job_id, by="me"))) == "unreadable"
+                return
             job = self.known[job_id]
             writes = job.written() if laws.is_update(job) else ()
             answer = operating.word(self.run(operating.replay(job_id, by="me", writes=writes)))
@@ -537,6 +632,8 @@ class Lives(RuleBasedStateMachine):
         seen = Snapshot.of(self.client)
         laws.every_job_is_in_exactly_one_place(seen, self.known, self.copied)
         laws.what_names_a_job_is_filed(seen, self.known)
+        laws.whoever_waits_for_a_job_is_told_its_end(seen)
+        laws.all_of_an_ended_job_is_forgotten_in_time(seen)
         laws.updates_stand_in_the_line_of_their_record(seen)
         laws.letters_are_remembered_while_they_can_be_replayed(seen)
         laws.doubts_are_looked_into(seen)

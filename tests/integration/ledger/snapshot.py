@@ -13,7 +13,9 @@ PLACES = {"scheduled": "schedule", "blocked": "blocked", "in_doubt": "in_doubt",
 
 _SCRIPT = """
 local found = {}
-for _, key in ipairs(redis.call('KEYS', 'oppsync:*')) do
+local keys = redis.call('KEYS', 'oppsync:*')
+for _, key in ipairs(redis.call('KEYS', 'celery-task-meta-*')) do keys[#keys + 1] = key end
+for _, key in ipairs(keys) do
   local kind = redis.call('TYPE', key).ok
   local value = {}
   if kind == 'hash' then value = redis.call('HGETALL', key)

@@ -13,9 +13,11 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from integration.ledger import laws
 from integration.ledger.desk import ATTEMPT, Desk, change, deal
 from integration.ledger.drawn import A_MINUTE_MS, ANY
 from integration.ledger.forgetting import Memory
+from integration.ledger.snapshot import Snapshot
 from oppsync import CreateOpportunity, State
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.states import Cause
@@ -217,6 +219,22 @@ class Forgetting(RuleBasedStateMachine):
             assert not silent, f"{silent} of {job_id} are not in {told}"
         tags = {key.decode().removeprefix("oppsync:claim:") for key in self.client.scan_iter("oppsync:claim:*")}
         assert tags == {tag.decode() for tag in self.client.zrange(keys.LEASES, 0, -1)}
+
+    @invariant()
+    def the_ledger_is_whole(self) -> None:
+        """Whatever was forgotten and told again, every job is where its state says, with all that belongs to it."""
+        seen = Snapshot.of(self.client)
+        laws.every_job_is_in_exactly_one_place(seen, {}, ())
+        laws.whoever_waits_for_a_job_is_told_its_end(seen)
+        laws.all_of_an_ended_job_is_forgotten_in_time(seen)
+        laws.letters_are_remembered_while_they_can_be_replayed(seen)
+        laws.doubts_are_looked_into(seen)
+        laws.deadlines_are_watched(seen)
+        laws.lanes_hold_only_what_can_be_sent_now(seen, ())
+        laws.interactive_updates_wait_for_nobody_in_bulk(seen)
+        laws.calls_are_counted_once(seen)
+        laws.places_in_flight_are_for_calls(seen, ["acme"])
+        laws.nobody_is_first_and_blocked(seen)
 
     def teardown(self) -> None:
         """All answers come, all time passes: each job that anybody knows of has ended, or is a person's."""

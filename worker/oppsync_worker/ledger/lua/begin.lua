@@ -78,6 +78,7 @@ if job.state == 'sending' and job.token == tag then
 elseif job.state == 'sending' and not owns(job.token) and job.kind == CREATE then
   redis.call('HSET', job_key(id), 'cause', 'worker_lost', 'detail', 'the worker died while sending')
   move(job, 'in_doubt', now, message)
+  free_slot(job, now)
   let_go(tag)
   return { 'in_doubt' }
 elseif job.state and job.state ~= 'queued' and not (job.state == 'sending' and not owns(job.token)) then
@@ -88,7 +89,10 @@ end
 -- Free to be begun. What the ledger does not know yet is written now: a message that another Celery application pushed
 -- is seen for the first time here, or was held or lost unread before; a replay may have mended where it goes. An update
 -- whose owner is gone counts as queued.
-if job.state == 'sending' and job.record then unsure(job) end
+if job.state == 'sending' then
+  if job.record then unsure(job) end
+  free_slot(job, now)
+end
 local means = opportunity_id ~= '' and 'id:' .. opportunity_id
 if job.record and opportunity_id == '' and ref ~= '' and (job.ref ~= ref or job.target) then
   redis.call('HDEL', job_key(id), 'target')
@@ -168,6 +172,8 @@ if kind == UPDATE then
   if not job.record then
     join(job, place)
     if place then inherit(job) end
+    -- Whoever it will wait for must not wait behind a backlog, nor behind a hold that is lifted by and by.
+    hurry(job)
   end
 end
 if job.mended then redis.call('HDEL', job_key(id), 'mended') end

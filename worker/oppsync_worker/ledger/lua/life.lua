@@ -18,7 +18,8 @@
 
 local LEGAL = {
   queued = 'sending waiting scheduled held blocked in_doubt dead expired discarded',
-  sending = 'waiting scheduled held in_doubt dead succeeded',
+  -- Blocked: of two updates of a record that were both sent, because Redis forgot of one, the worker died.
+  sending = 'waiting scheduled held blocked in_doubt dead succeeded',
   scheduled = 'queued waiting scheduled held blocked expired discarded',
   waiting = 'queued held expired discarded',
   held = 'waiting scheduled blocked expired discarded',

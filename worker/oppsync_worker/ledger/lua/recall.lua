@@ -46,6 +46,9 @@ local function surplus(other)
     redis.call('ZADD', P .. 'surplus', int(now), id)
     redis.call('ZREMRANGEBYSCORE', P .. 'surplus', '-inf', int(now - 30 * 86400000))
     tell('surplus')
+    -- The line may be the first of a history whose job is to be forgotten in time.
+    local history, left = P .. 'attempts:' .. id, redis.call('TTL', key)
+    if left > 0 and redis.call('TTL', history) < 0 then redis.call('EXPIRE', history, left) end
   end
   return done('surplus', other)
 end

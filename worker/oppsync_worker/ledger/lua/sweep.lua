@@ -86,6 +86,7 @@ for i = 4, #ARGV do
       if job.record then unsure(job) end
       lose(job)
     end
+    free_slot(job, now)
   elseif state == 'queued' then
     local since = tonumber(redis.call('HGET', key, 'since') or job.at or now)
     if now - since > patience then
