@@ -124,6 +124,9 @@ elseif mine and state == 'queued' then
   return restate()
 elseif a.kind == CREATE and to == 'in_doubt' then
   if state ~= 'in_doubt' then return restate() end
+  -- Two requests of which nobody knows what came: that the other one was not carried out, should its owner still say so,
+  -- ends the doubt no more.
+  redis.call('HSET', key, 'token', tag)
   tell('recalled')
   return done('in_doubt')
 end
