@@ -140,7 +140,10 @@ def aborting(monkeypatch: pytest.MonkeyPatch, modules: list[Any], aborter: Abort
     """Have everybody in these modules run their scripts so."""
 
     async def run_async(client: Any, call: Call) -> Any:
-        options = {name: client.connection_pool.connection_kwargs.get(name) for name in ("host", "port")}
+        options = {
+            name: client.connection_pool.connection_kwargs.get(name)
+            for name in ("host", "port", "username", "password")
+        }
         with redis.Redis(**options) as here:
             return aborter.run(here, call)
 

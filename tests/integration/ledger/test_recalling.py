@@ -57,8 +57,9 @@ def claimed_by_another(desk: Desk) -> None:
 
 def waiting(desk: Desk) -> None:
     """Somebody else was told to wait."""
-    desk.run(told("acme", requests=60, concurrency=1))
-    desk.client.hset(keys.budget("acme"), "next", int((desk.now_s() + 30) * 1000))
+    # Its slot is void since a throttle, and the next one is far.
+    later = int((desk.now_s() + 30) * 1000)
+    desk.client.hset(keys.budget("acme"), mapping={"cool_until": later, "next": later})
     assert desk.begin(*desk.one()) == Parked(State.WAITING, "waiting")
 
 
@@ -264,7 +265,7 @@ async def test_an_updates_success_is_recorded_too(desk: Desk, book: Book, where:
 
     desk.run(operating.unhold("acme"))
     desk.run(told("acme"))
-    desk.client.hdel(keys.budget("acme"), "next")
+    desk.client.hdel(keys.budget("acme"), "cool_until", "next")
     desk.enqueue(after)
     assert desk.work_off() == [after]
 

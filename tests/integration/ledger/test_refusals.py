@@ -199,7 +199,8 @@ def test_a_hold_that_ends_is_tried_with_one_request_first(desk: Desk, how: str) 
     assert [type(answer) for answer in answers].count(Go) == 1
     desk.line_moves()
     assert desk.claim() == []
-    assert [one.decode() for one in desk.client.zrange(keys.waiting("acme"), 0, -1)][-3:] == refused
+    last = [*dict.fromkeys(reversed(refused))][::-1]
+    assert [one.decode() for one in desk.client.zrange(keys.waiting("acme"), 0, -1)][-len(last) :] == last
 
 
 def test_refused_again_after_it_was_released_needs_new_proof(desk: Desk) -> None:

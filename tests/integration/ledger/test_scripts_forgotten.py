@@ -1,6 +1,6 @@
 """Redis forgets its scripts (a restart, `SCRIPT FLUSH`, a new version's first call) while producers hand jobs over."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 import redis
@@ -10,24 +10,32 @@ from hypothesis import strategies as st
 from integration.ledger.desk import Desk, change, deal, titles
 from integration.ledger.meddled import meddled, meddled_async
 from oppsync import AsyncJobClient, JobClient
-from oppsync_worker.contract.wire import read_message
-from oppsync_worker.ledger import enqueuing
+from oppsync_worker.contract.jobs import AnyJob
+from oppsync_worker.contract.wire import encode, read_message
+from oppsync_worker.ledger import enqueuing, keys
 from oppsync_worker.ledger.begin import begin
 from oppsync_worker.ledger.scripts import Call, load, run_in_order, run_many_async
 
 LANE = "opportunities.interactive"
 
 
-def in_lane(ledger: redis.Redis) -> list[str | None]:
-    """Titles of what lies in the lane, the first first."""
-    return titles(read_message(one) for one in reversed(ledger.lrange(LANE, 0, -1)))
-
-
 def in_line(ledger: redis.Redis, record: str) -> list[str | None]:
     """Titles of a record's updates, in the order in which they are to take effect."""
-    found = [read_message(one) for one in ledger.lrange(LANE, 0, -1)]
-    by_id = {job.job_id: job for job in found}
-    return titles(by_id[one.decode()] for one in ledger.zrange(f"oppsync:record:acme:id:{record}", 0, -1))
+    by_id = {job.job_id: job for job in map(read_message, ledger.lrange(LANE, 0, -1))}
+    ids = [one.decode() for one in ledger.zrange(keys.record("acme", f"id:{record}"), 0, -1)]
+    return titles(by_id.get(one) or read_message(ledger.hget(keys.job(one), "message") or b"") for one in ids)
+
+
+def came_in_order(ledger: redis.Redis, jobs: Iterable[AnyJob]) -> bool:
+    """Whether none is recorded as older than one before it: by that they stand in every line."""
+    ages = [int(ledger.hget(keys.job(job.job_id), "at") or 0) for job in jobs]
+    return ages == sorted(ages)
+
+
+@pytest.fixture
+def desk(ledger: redis.Redis) -> Desk:
+    """An instance without limits."""
+    return Desk(ledger)
 
 
 @pytest.fixture
@@ -42,7 +50,7 @@ def teach(ledger: redis.Redis) -> Callable[[], None]:
 
 @pytest.mark.parametrize("learned_before", [0, 1, 2, 3, 7])
 def test_a_batch_keeps_its_order_although_another_producer_teaches_the_script(
-    ledger: redis.Redis, redis_url: str, teach: Callable[[], None], learned_before: int
+    desk: Desk, redis_url: str, teach: Callable[[], None], learned_before: int
 ) -> None:
     """The first calls are missed, the later ones are not."""
     jobs = [change(5, title=f"{number}") for number in range(200)]
@@ -50,8 +58,9 @@ def test_a_batch_keeps_its_order_although_another_producer_teaches_the_script(
     with meddled(redis_url, lambda place: teach() if place == learned_before else None) as client:
         assert client.enqueue_many(jobs) == [job.job_id for job in jobs]
 
-    assert in_lane(ledger) == titles(jobs)
-    assert in_line(ledger, "5") == titles(jobs)
+    assert came_in_order(desk.client, jobs)
+    assert in_line(desk.client, "5") == titles(jobs)
+    assert desk.work_off() == jobs
 
 
 @settings(
@@ -92,18 +101,21 @@ def test_whatever_comes_between_the_commands_of_two_producers_each_ones_order_ho
                 assert client.enqueue_many(batch) == [job.job_id for job in batch]
 
     ours = [job for batch in batches for job in batch]
-    for seen in (in_lane(ledger), in_line(ledger, "5")):
-        assert [title for title in seen if not str(title).startswith("their")] == titles(ours)
-        assert [title for title in seen if str(title).startswith("their")] == titles(theirs)
+    seen = in_line(ledger, "5")
+    assert [title for title in seen if not str(title).startswith("their")] == titles(ours)
+    assert [title for title in seen if str(title).startswith("their")] == titles(theirs)
+    assert came_in_order(ledger, ours)
+    assert came_in_order(ledger, theirs)
 
 
-async def test_the_asyncio_producer_keeps_its_order_too(redis_url: str, ledger: redis.Redis) -> None:
+async def test_the_asyncio_producer_keeps_its_order_too(redis_url: str, desk: Desk) -> None:
     """A batch into a Redis that knows no script."""
     jobs = [change(5, title=f"{number}") for number in range(200)]
     async with AsyncJobClient(redis_url) as client:
         await client.enqueue_many(jobs)
 
-    assert in_lane(ledger) == titles(jobs)
+    assert in_line(desk.client, "5") == titles(jobs)
+    assert desk.work_off() == jobs
 
 
 def test_a_call_whose_predecessor_failed_changes_nothing(ledger: redis.Redis) -> None:
@@ -120,13 +132,17 @@ def test_a_call_whose_predecessor_failed_changes_nothing(ledger: redis.Redis) ->
 
 @pytest.mark.parametrize("learned_before", range(8))
 async def test_a_workers_questions_are_answered_in_order(
-    ledger: redis.Redis, redis_url: str, learned_before: int
+    desk: Desk, ledger: redis.Redis, redis_url: str, learned_before: int
 ) -> None:
-    """Foreign updates that take their place when they are begun: the first asked is the first in line."""
-    desk = Desk(ledger)
-    jobs = [change(5, title=f"{number}", not_before="2020-01-01T00:00:00Z") for number in range(6)]
-    desk.push(*jobs)
-    calls = [begin(hand, job, horizon_ms=250, number=1) for hand, job in desk.claim()]
+    """Updates that were mended to go to another record take their place in its line when they are begun."""
+    letters = [change(10 + number, title=f"{number}") for number in range(6)]
+    for letter in letters:
+        desk.enqueue(letter)
+        desk.bury(desk.send_next()[0])
+    for letter in letters:
+        desk.replay(letter, message=encode(letter.model_copy(update={"opportunity_id": 5})))
+    taken = desk.claim()
+    calls = [begin(hand, job, horizon_ms=250, number=1) for hand, job in taken]
     ledger.script_flush()
 
     def teach(place: int) -> None:
@@ -137,5 +153,7 @@ async def test_a_workers_questions_are_answered_in_order(
     await run_many_async(client, calls)
     await client.aclose()
 
-    numbers = [int(desk.field(job, "number")) for job in jobs]
+    assert len(taken) == len(letters)
+    assert {desk.field(job, "record") for _, job in taken} == {"id:5"}
+    numbers = [int(desk.field(job, "number")) for _, job in taken]
     assert numbers == sorted(numbers)

@@ -246,7 +246,7 @@ async def test_an_adoption_that_an_older_version_has_left_by_halves_is_finished(
     desk.enqueue(create, update)
     hand, _, _ = desk.send_next()
     desk.run(ends.doubt(hand, attempt=ATTEMPT))
-    desk.begin(*desk.one())
+    assert desk.states([create, update]) == ["in_doubt", "blocked"]
     adopt = operating.adopt(create.job_id, opportunity_id=9, result={}, by="me", ttl_s=TTL_S, though_taken=True)
     assert abort(desk.client, adopt, write, without_undo) == (True, None)
 
@@ -255,6 +255,7 @@ async def test_an_adoption_that_an_older_version_has_left_by_halves_is_finished(
     await sweep(redis_url)
 
     assert await sweep(redis_url) == Counter()
+    desk.line_moves()
     assert desk.states([create, update]) == ["succeeded", "queued"]
     seen = Snapshot.of(desk.client)
     laws.every_job_is_in_exactly_one_place(seen, desk.jobs, ())

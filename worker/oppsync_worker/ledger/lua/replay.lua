@@ -22,7 +22,8 @@ if ARGV[2] ~= '' then
   -- In force from now on, and not only when a worker looks at it. The digest stays that of what was asked for first: its
   -- producer may repeat that.
   redis.call('HDEL', job_key(id), 'deadline')
-  if tonumber(ARGV[4]) > 0 then redis.call('HSET', job_key(id), 'deadline', int(tonumber(ARGV[4]))) end
+  job.deadline = tonumber(ARGV[4]) > 0 and int(tonumber(ARGV[4])) or nil
+  if job.deadline then redis.call('HSET', job_key(id), 'deadline', job.deadline) end
 end
 redis.call('ZREM', P .. 'expiring', id)
 redis.call('HSET', job_key(id), 'attempts', '0', 'token', '', 'replayed_at', int(now))
