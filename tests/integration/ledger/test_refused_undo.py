@@ -51,7 +51,7 @@ class Shorn(Desk):
 
 
 def succeeds(desk: Desk) -> None:
-    """A create with all its names, an update that waited for it, and one of another application that its worker read."""
+    """A create with all its names, an update that waited for it, and one of another application that a worker read."""
     desk.enqueue(deal(external_ref="r", idempotency_key="k"), change("r"))
     desk.push(change("r"))
     desk.begin(*(taken := desk.claim())[1])
