@@ -75,7 +75,11 @@ for i = 4, #ARGV do
   elseif place and not redis.call('ZSCORE', place, job.id) then
     local score = SCORES[state] or function() return tonumber(job.at or now) end
     redis.call('ZADD', place, int(score(job)), job.id)
-    if state == 'held' then redis.call('SADD', P .. 'holding', job.instance) end
+    if state == 'held' then
+      redis.call('SADD', P .. 'holding', job.instance)
+      -- It may have been on its way already, behind all others of a hold that was lifted.
+      if redis.call('EXISTS', P .. 'hold:' .. job.instance) == 0 then redis.call('SADD', P .. 'releasing', job.instance) end
+    end
     mend(job.id, 'misplaced')
   elseif state == 'sending' and not owns(job.token) then
     if job.kind == CREATE then
