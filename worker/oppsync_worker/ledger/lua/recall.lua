@@ -58,7 +58,11 @@ local function restate()
     local left = place_of(state, job)
     if left then redis.call('ZREM', left, id) end
     if state == 'in_doubt' then close_inquiry(job) end
-    if state == 'queued' then free_slot(job, now) end
+    if state == 'queued' then
+      -- Its place is free, but its slot was used.
+      redis.call('HDEL', key, 'slot_at')
+      free(job.instance, id, now)
+    end
     if state == 'dead' or state == 'expired' then redis.call('DEL', 'celery-task-meta-' .. id) end
     if state == 'expired' then
       -- It would be forgotten in time; written anew it is not. Workers have no right to PERSIST.

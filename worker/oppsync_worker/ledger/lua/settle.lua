@@ -84,6 +84,12 @@ if to == 'succeeded' then
   succeed(job, now, message, a.opportunity_id, a.result, ttl_s)
 elseif to == 'waiting' then
   stand_in_line(job, now, message)
+elseif to == 'dead' and own == '0' and job.key and job.state == 'queued' and redis.call('HEXISTS', key, 'digest') == 0 then
+  -- It was filed under its key, and nobody could read what it asks for: who uses the key again is the first, and no twin.
+  local idem = P .. 'idem:' .. job.instance .. ':' .. job.key
+  if redis.call('GET', idem) == id then redis.call('DEL', idem) end
+  redis.call('HDEL', key, 'key')
+  move(job, 'dead', now, message)
 elseif to == 'held' and redis.call('EXISTS', P .. 'hold:' .. job.instance) == 0 then
   -- Its worker does not know the instance. If none has told of it lately, nobody does, and the whole line is kept (grant).
   local budget = P .. 'budget:' .. job.instance

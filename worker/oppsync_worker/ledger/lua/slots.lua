@@ -266,8 +266,21 @@ local function free(instance, member, now)
   end
 end
 
+-- A slot of which no use was made is the next one again, unless one was handed out after it.
+local function give_back(instance, at, now)
+  local b = budget_of(instance, now)
+  local beyond = b.next - at - b.interval
+  if b.interval > 0 and beyond > -0.01 and beyond < 1.01 then
+    redis.call('HSET', P .. 'budget:' .. instance, 'next', string.format('%.3f', at))
+  end
+end
+
+-- A job that is not sent now, or whose call is over.
 local function free_slot(job, now)
-  if job.slot_at then redis.call('HDEL', job_key(job.id), 'slot_at') end
+  if job.slot_at then
+    redis.call('HDEL', job_key(job.id), 'slot_at')
+    give_back(job.instance, tonumber(job.slot_at), now)
+  end
   job.slot_at = nil
   free(job.instance, job.id, now)
 end
