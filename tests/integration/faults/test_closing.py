@@ -257,7 +257,7 @@ async def test_the_tiny_server_of_tests_that_stops() -> None:
 @pytest.mark.usefixtures("nothing_left")
 def test_the_sentry_of_tests_that_stops() -> None:
     """The same for our own tools."""
-    for stages in ((silent,), (half_a_request,), (silent, half_a_request)):
+    for stages in alone_and_drawn():
         clients: list[Client] = []
         with closing(clients), sentry_server.running() as server:
             clients += crowd(server.server_port, stages)

@@ -1,7 +1,10 @@
 """A Sentry on loopback: keeps the very bytes it was sent, and the events in them."""
 
+import contextlib
 import gzip
 import json
+import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +15,36 @@ from typing import Any
 class SentryServer(ThreadingHTTPServer):
     """Takes envelopes (https://develop.sentry.dev/sdk/data-model/envelopes/)."""
 
-    daemon_threads = True
+    # Closing waits for its threads, so none of them is left with an open connection.
+    daemon_threads = False
 
     def __init__(self) -> None:
+        self._taken: set[Any] = set()
         super().__init__(("127.0.0.1", 0), _Handler)
         self.received: list[bytes] = []
         self.headers: list[dict[str, str]] = []
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """A thread for a connection that has come."""
+        self._taken.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """The end of a connection."""
+        self._taken.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that has left is no error; all else is."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+    def server_close(self) -> None:
+        """End all connections, then wait for their threads."""
+        for one in tuple(self._taken):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        super().server_close()
 
     @property
     def url(self) -> str:
