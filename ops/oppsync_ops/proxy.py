@@ -2,6 +2,7 @@
 
     flowing   every byte is passed on
     frozen    connections stay open and nothing passes: a half-open link, a firewall that forgot the connection
+    mute      what is asked passes, and no answer comes back
     refusing  nobody listens: connections in progress are cut, new ones are refused
 
 `cut` ends every connection at once, as a broken cable that was mended does. `forget` leaves those that are there
@@ -36,6 +37,7 @@ class Proxy:
         self._thread = threading.Thread(target=self._loop.run_forever, name="oppsync-proxy", daemon=True)
         self._listener: Listener | None = None
         self._flowing = asyncio.Event()
+        self._answering = asyncio.Event()
         self._forgotten: list[asyncio.Event] = []
         self._accepted = Connections()
         self._behind = Connections()
@@ -66,6 +68,10 @@ class Proxy:
         """Pass nothing on, and close nothing."""
         self._run(self._freeze())
 
+    def mute(self) -> None:
+        """Pass on what is asked, and hold back every answer."""
+        self._run(self._mute())
+
     def forget(self) -> None:
         """Pass nothing on, ever, over the connections that are there now; new ones work."""
         self._run(self._forget())
@@ -93,6 +99,7 @@ class Proxy:
 
     async def _begin(self) -> None:
         self._flowing.set()
+        self._answering.set()
         await self._listen()
 
     async def _listen(self) -> None:
@@ -112,10 +119,15 @@ class Proxy:
 
     async def _flow(self) -> None:
         self._flowing.set()
+        self._answering.set()
         await self._listen()
 
     async def _freeze(self) -> None:
         self._flowing.clear()
+        await self._listen()
+
+    async def _mute(self) -> None:
+        self._answering.clear()
         await self._listen()
 
     async def _forget(self) -> None:
@@ -143,7 +155,7 @@ class Proxy:
 
     async def _end(self) -> None:
         await self._refuse()
-        for held in [*self._forgotten, self._flowing]:
+        for held in [*self._forgotten, self._flowing, self._answering]:
             held.set()
         serving = list(self._serving)
         for task in serving:
@@ -168,20 +180,23 @@ class Proxy:
             return
         back = asyncio.StreamWriter(transport, stream, stream.reader, self._loop)
         flowing = self._flowing
-        ways = ((reader, back), (stream.reader, writer))
-        await asyncio.gather(*(self._pass(*way, flowing) for way in ways), return_exceptions=True)
+        asked = self._pass(reader, back, flowing)
+        answered = self._pass(stream.reader, writer, flowing, self._answering)
+        await asyncio.gather(asked, answered, return_exceptions=True)
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flowing: asyncio.Event) -> None:
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *gates: asyncio.Event) -> None:
         try:
             while chunk := await reader.read(CHUNK):
-                await flowing.wait()
+                for gate in gates:
+                    await gate.wait()
                 writer.write(chunk)
                 await writer.drain()
         except (OSError, asyncio.IncompleteReadError):
             pass
         finally:
             # One side has gone: a frozen link does not tell the other side so.
-            await flowing.wait()
+            for gate in gates:
+                await gate.wait()
             writer.close()
 
 

@@ -405,6 +405,32 @@ class Lives(RuleBasedStateMachine):
             if answer == 1:
                 self.is_first_again(claim)
 
+    @rule(which=ANY, begun_unheard=st.booleans(), late=st.booleans())
+    def give_back(self, which: int, begun_unheard: bool, late: bool) -> None:  # noqa: FBT001 - drawn
+        """Redis did not say whether it may be sent, or nobody heard it; the worker tells that it has not been."""
+        claim = self.one_of(which, sent=False)
+        if claim is None:
+            return
+        self.claims.remove(claim)
+        job_id, attempts = claim.job.job_id, self.entry(claim.job.job_id).get("attempts", "0")
+        if begun_unheard:
+            call = begin(claim.hand, claim.job, horizon_ms=HORIZON_MS, number=next(self.questions))
+            self.run(call)
+            self.asked.append(call)
+        if late:
+            self.client.zadd("oppsync:leases", {claim.tag: 1}, xx=True)
+            self.run(claims.restore(most=10, crashes=CRASHES, ttl_s=TTL_S))
+        token = self.entry(job_id).get("token")
+        doubted = isinstance(claim.job, CreateOpportunity) and token == claim.tag
+        job = claim.job
+        call = ends.not_begun(claim.hand, kind=job.kind, instance=job.instance, lane=job.lane)
+        self.run(call)
+        self.run(call)
+        entry = self.entry(job_id)
+        if doubted:
+            assert entry["state"] not in {"sending", "in_doubt"}, f"{job_id} was never sent, and is {entry['state']}"
+            assert entry["attempts"] == attempts, "an attempt that never was is counted"
+
     def is_first_again(self, claim: Claim) -> None:
         """Who comes back unread comes before all that came after it."""
         if "state" not in self.entry(claim.job.job_id):

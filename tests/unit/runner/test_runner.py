@@ -17,7 +17,7 @@ from oppsync_worker.errors import AnswerLost, AttemptError, NotSent, Rejected, S
 from oppsync_worker.instances import InstanceSettings
 from oppsync_worker.ledger.begin import Answer, Go, Parked, Soon
 from oppsync_worker.ledger.book import Settled
-from oppsync_worker.ledger.connect import LedgerUnavailable
+from oppsync_worker.ledger.connect import LedgerRefused, LedgerUnavailable
 from oppsync_worker.ledger.recalling import Sent
 from oppsync_worker.ledger.scripts import Call
 from oppsync_worker.runner.ends import Abandoned, Dead, Done, End
@@ -46,8 +46,10 @@ class FakeBook:
             raise answer
         return answer
 
-    async def settle(self, call: Call) -> State | None:
+    async def settle(self, call: Call, *, stopping: asyncio.Event | None = None) -> State | None:
         if self.away:
+            if stopping:
+                await stopping.wait()
             raise LedgerUnavailable("away")
         _, _, to, _, *pairs = call.arguments
         self.settled.append({"to": to, **dict(zip(pairs[::2], pairs[1::2], strict=True))})
@@ -224,12 +226,41 @@ async def test_an_unknown_instance_is_held_unsent() -> None:
     assert crm.sent == []
 
 
-@pytest.mark.parametrize("book", [FakeBook([LedgerUnavailable("away")]), FakeBook(away=True)], ids=["begin", "settle"])
-async def test_a_ledger_that_is_away_leaves_the_claim_to_its_lease(book: FakeBook) -> None:
-    """Whether or not something was sent: the claim's record decides what it means."""
-    end: End = await runner(book, FakeCrm()).deliver(delivery(CREATE))
+async def test_a_ledger_that_is_away_leaves_the_claim_to_its_lease() -> None:
+    """What was sent, and could not be settled: the claim's record decides what it means."""
+    end: End = await runner(FakeBook(away=True), FakeCrm()).deliver(delivery(CREATE))
 
     assert end == Abandoned("away")
+
+
+async def test_a_job_that_could_not_be_begun_is_given_back_as_soon_as_the_ledger_is_there() -> None:
+    """It may have said yes, and nobody heard it: a create would be in doubt that was never sent."""
+    book, crm = FakeBook([LedgerUnavailable("away")]), FakeCrm()
+
+    end = await runner(book, crm).deliver(delivery(CREATE))
+
+    assert end == ParkedEnd(State.WAITING)
+    assert crm.sent == []
+    assert [(one["to"], one["refund"], one["cause"]) for one in book.settled] == [("waiting", 1, "not_begun")]
+
+
+async def test_a_job_that_the_ledger_refuses_to_begin_is_left_to_its_lease() -> None:
+    """Given back it would be claimed and refused at once, for ever; so it becomes poison, and a person sees it."""
+    book = FakeBook([LedgerRefused("illegal transition")])
+
+    assert await runner(book, FakeCrm()).deliver(delivery(CREATE)) == Abandoned("illegal transition")
+    assert book.settled == []
+
+
+async def test_a_worker_that_is_to_stop_does_not_wait_for_a_ledger_that_is_away() -> None:
+    """The claim is left to its lease."""
+    one, crm = runner(FakeBook([LedgerUnavailable("away")], away=True), FakeCrm()), FakeCrm()
+    delivering = asyncio.create_task(one.deliver(delivery(CREATE)))
+    await asyncio.sleep(0)
+    one.stop()
+
+    assert await delivering == Abandoned("away")
+    assert crm.sent == []
 
 
 async def test_a_worker_that_stood_still_sends_nothing() -> None:

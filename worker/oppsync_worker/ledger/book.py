@@ -21,7 +21,7 @@ from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.states import State
 from oppsync_worker.ledger import begin as beginning
 from oppsync_worker.ledger import claims, ends, keys, recalling
-from oppsync_worker.ledger.connect import LedgerUnavailable, connection_options, explain
+from oppsync_worker.ledger.connect import LedgerRefused, LedgerUnavailable, connection_options, explain
 from oppsync_worker.ledger.scripts import Call, packed, run_async, run_many_and_wait, run_many_async
 
 FIRST_PAUSE_S: Final = 0.05
@@ -124,13 +124,16 @@ class Book:
             with suppress(LedgerUnavailable):
                 await self.surely(beginning.left_late(instance, counted_at=counted_at, late_ms=int(late_s * 1000)))
 
-    async def settle(self, call: Call) -> State | None:
+    async def settle(self, call: Call, *, stopping: asyncio.Event | None = None) -> State | None:
         """Write an end of an attempt; None when the claim was stale and nothing changed.
+
+        Once `stopping` is set, it is tried no more: for what is not worth to stop later for.
 
         Raises:
             LedgerUnavailable: Redis did not take it in time.
         """
-        return ends.ended(await self.surely(call, patience_s=END_PATIENCE_S))
+        answer, _ = await self._surely(call, END_PATIENCE_S, stopping)
+        return ends.ended(answer)
 
     async def settle_sent(self, call: Call, sent: recalling.Sent, *, sent_at: float) -> Settled:
         """Write the end of a request that left at `sent_at` (monotonic): the truth wins over a ledger that forgot it.
@@ -174,7 +177,7 @@ class Book:
         answer, _ = await self._surely(call, patience_s or self._patience_s)
         return answer
 
-    async def _surely(self, call: Call, patience_s: float) -> tuple[Any, float]:
+    async def _surely(self, call: Call, patience_s: float, stopping: asyncio.Event | None = None) -> tuple[Any, float]:
         """The answer, and when (monotonic) it was asked for in vain no more."""
         started, pause = time.monotonic(), FIRST_PAUSE_S
         while True:
@@ -183,8 +186,10 @@ class Book:
                 return await self._once(call), asked_at
             except RedisError as error:
                 ours = isinstance(error, ResponseError | NoPermissionError) and "illegal transition" in str(error)
-                if ours or time.monotonic() - started > patience_s:
-                    raise LedgerUnavailable(str(error) if ours else explain(error)) from error
+                if ours:
+                    raise LedgerRefused(str(error)) from error
+                if time.monotonic() - started > patience_s or (stopping and stopping.is_set()):
+                    raise LedgerUnavailable(explain(error)) from error
             await asyncio.sleep(pause)
             pause = min(pause * 2, MOST_PAUSE_S)
 

@@ -3,6 +3,7 @@
 LedgerError
 ├── NoRedisUrl        nothing says where Redis is         -> set REDIS_URL
 └── LedgerUnavailable Redis is away, loading, read-only or full   -> try again; nothing is half-done
+    └── LedgerRefused the ledger finds the call itself impossible -> a defect of ours; trying again changes nothing
 """
 
 import os
@@ -38,6 +39,10 @@ class NoRedisUrl(LedgerError):
 
 class LedgerUnavailable(LedgerError):
     """Redis did not take the call. What was asked may be repeated: every script is safe to run twice."""
+
+
+class LedgerRefused(LedgerUnavailable):
+    """The ledger finds that the call would break its own rules, and has changed nothing."""
 
 
 def redis_url(environ: Mapping[str, str] | None = None) -> str:

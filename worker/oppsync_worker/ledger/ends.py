@@ -270,6 +270,26 @@ def not_replicated(hand: Hand) -> Call:
     )
 
 
+def not_begun(hand: Hand, *, kind: str, instance: str, lane: str) -> Call:
+    """Redis did not say in time whether the job might be sent, so it was not: it goes back to where it waits.
+
+    True even when the question was answered and nobody heard it: such a job is recorded as sending, or in doubt by now.
+    Whoever tells this never sends under this claim.
+    """
+    return _settle(
+        hand,
+        State.WAITING,
+        {
+            "refund": 1,
+            "cause": "not_begun",
+            "detail": "Redis did not say in time whether it might be sent; nothing was sent",
+            "kind": kind,
+            "instance": instance,
+            "lane": lane,
+        },
+    )
+
+
 def ended(answer: Any) -> State | None:
     """The state the job is in now; None when the claim was stale and nothing changed."""
     word = answer.decode() if isinstance(answer, bytes) else str(answer)

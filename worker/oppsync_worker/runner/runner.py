@@ -28,7 +28,7 @@ from oppsync_worker.instances import InstanceSettings
 from oppsync_worker.ledger import ends
 from oppsync_worker.ledger.begin import Go, Soon
 from oppsync_worker.ledger.book import Book, Settled
-from oppsync_worker.ledger.connect import LedgerUnavailable
+from oppsync_worker.ledger.connect import LedgerRefused, LedgerUnavailable
 from oppsync_worker.ledger.recalling import Sent
 from oppsync_worker.limits.budget import HORIZON_MS
 from oppsync_worker.observe.context import handling
@@ -149,8 +149,11 @@ class Runner:
         try:
             try:
                 begun = await self._begin(hand, job, instance, report, own=delivery.own)
-            except LedgerUnavailable:
+            except LedgerRefused:
                 raise
+            except LedgerUnavailable as error:
+                self._reporter.notice("ledger_unavailable", job_id=job.job_id, message=str(error))
+                return await self._give_back(hand, job, report)
             except Exception as bug:  # noqa: BLE001 - as above; nothing was sent
                 return await self._broken(hand, bug, job.kind.value, job.instance)
             if not isinstance(begun, Go):
@@ -188,6 +191,19 @@ class Runner:
                     return Parked(answer.state)
         await self._book.release(hand.tag)
         return Parked(State.QUEUED)
+
+    async def _give_back(self, hand: ends.Hand, job: AnyJob, report: Report) -> Parked:
+        """Tell the ledger, as soon as it can be told, that nothing was sent and nothing will be.
+
+        Only we know: had it said yes and nobody heard, the job is recorded as sending, and a create would be in doubt.
+
+        Raises:
+            LedgerUnavailable: nobody took it until this worker was to stop, or for an hour.
+        """
+        call = ends.not_begun(hand, kind=job.kind, instance=job.instance, lane=job.lane)
+        state = await self._book.settle(call, stopping=self._stopping) or State.UNKNOWN
+        self._reporter.parked(report, state, cause="not_begun")
+        return Parked(state)
 
     async def _attempt(self, hand: ends.Hand, whole: AnyJob, instance: InstanceSettings, go: Go, report: Report) -> End:
         job = whole.without(go.overwritten) if go.overwritten else whole

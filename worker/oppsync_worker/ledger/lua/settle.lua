@@ -13,7 +13,7 @@
 --   wrote        JSON list of the fields that the update wrote, or may have written
 --   unsure       '1': an update that may still be carried out
 --   beat         how the instance does (pulse)
---   refund       give the attempt back: a throttle or a bad credential spends none
+--   refund       give the attempt back, if one was begun: a throttle or a bad credential spends none
 --   cool_ms, limit              a throttle: pause the whole instance, and what its answer taught
 --   refusals     refused with 401 or 403: how many rounds of it, of different jobs, make a bad credential; hold_note and
 --                fingerprint for the hold then set; most_alone, how often one job may be refused while others succeed, and
@@ -72,7 +72,7 @@ elseif to == 'succeeded' then
 end
 if a.beat then pulse(job.instance, id, a.beat, now) end
 if a.cool_ms and not a.refusals then cool_down(job.instance, now, tonumber(a.cool_ms), tonumber(a.limit or nil)) end
-if a.refund then redis.call('HINCRBY', key, 'attempts', -1) end
+if a.refund and job.token == tag then redis.call('HINCRBY', key, 'attempts', -1) end
 if a.wrote and job.record then wrote(job, cjson.decode(a.wrote)) end
 if a.unsure and job.record then unsure(job) end
 if a.marker then redis.call('HSET', P .. 'marker:' .. job.instance, a.funnel, a.marker) end
