@@ -423,6 +423,7 @@ async def given(
         return None
     assert isinstance(found, Connection)
     assert found.protocol in connector._acquired
+    assert (found._connector, found._key) == (connector, KEY)
     protocol = found.protocol
     found._protocol = None  # nobody gives it back
     return protocol
@@ -536,12 +537,17 @@ async def test_nobody_waits_for_a_connection(connector: Connector) -> None:
 
 async def test_a_connection_that_is_given_back_rests(connector: Connector) -> None:
     """What comes from then on was asked for by nobody."""
-    one = Kept()
-    connector._acquired.add(one)
+    closed, one, two = Kept(), Kept(), Kept()
+    connector._acquired.update({closed, one, two})
 
-    connector._release(KEY, one, should_close=True)
+    connector._release(KEY, closed, should_close=True)
+    connector._release(KEY, one)
+    connector._release(KEY, two, should_close=False)
 
-    assert one.resting
+    assert (closed.resting, one.resting, two.resting) == (True, True, True)
+    assert (closed.closed_by_us, one.closed_by_us, two.closed_by_us) == (True, False, False)
+    assert left(connector) == [one, two]
+    assert not connector._acquired
 
 
 # --- What a connection notices ----------------------------------------------------------------------------------------
@@ -621,14 +627,30 @@ async def test_a_far_end_that_speaks_first_is_early(pair: Pair) -> None:
     assert pair.ours.early
 
 
-async def test_bytes_that_come_while_nothing_is_asked_end_it(pair: Pair) -> None:
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
+
+
+@pytest.mark.parametrize("surplus", [b"x", b"HTTP/1.1 200 OK\r\nX", WHOLE], ids=["text", "part", "whole"])
+async def test_bytes_that_come_while_nothing_is_asked_end_it(pair: Pair, surplus: bytes) -> None:
     """Before anybody reads them."""
     await pair.answered()
 
-    await pair.says(b"x")
+    await pair.says(surplus)
 
     assert not pair.ours.is_connected()
     assert not pair.ours.silent()
+    assert not pair.ours._buffer
+
+
+async def test_what_holds_no_bytes_says_nothing(pair: Pair) -> None:
+    """Aiohttp calls so when it goes on with what it had put off."""
+    pair.ours.set_response_params()
+    pair.ours.data_received(b"")
+    assert not pair.ours.early
+
+    await pair.answered()
+    pair.ours.data_received(b"")
+    assert pair.ours.silent()
 
 
 async def test_a_second_call_begins_anew(pair: Pair) -> None:
@@ -642,7 +664,15 @@ async def test_a_second_call_begins_anew(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize(
-    "rest", [b"H", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", b"\x00\x01"]
+    "rest",
+    [
+        b"H",
+        b"HTTP/1.1 200 O",
+        b"HTTP/1.1 200 OK\r\nX: y",
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{",
+        b"\x00\x01",
+    ],
 )
 async def test_a_part_of_something_is_no_silence(pair: Pair, rest: bytes) -> None:
     """Of a head or of a body, or of nothing known."""
