@@ -667,6 +667,7 @@ async def test_a_second_call_begins_anew(pair: Pair) -> None:
     "rest",
     [
         b"H",
+        WHOLE,
         b"HTTP/1.1 200 O",
         b"HTTP/1.1 200 OK\r\nX: y",
         b"HTTP/1.1 200 OK\r\n",
