@@ -27,12 +27,14 @@ from oppsync_worker.instances import InstanceSettings
 from oppsync_worker.ledger import ends
 from oppsync_worker.ledger.begin import Answer, Go, Parked, Soon
 from oppsync_worker.ledger.book import Settled
+from oppsync_worker.ledger.connect import LedgerUnavailable
 from oppsync_worker.ledger.ends import NOTHING, Attempt, Effects, Hand
 from oppsync_worker.ledger.recalling import Sent
 from oppsync_worker.ledger.scripts import Call
+from oppsync_worker.observe.context import JobContext, job_context
 from oppsync_worker.policy.verdicts import Bury, Defer, Doubt, HoldInstance, Retry
 from oppsync_worker.runner import runner as module
-from oppsync_worker.runner.ends import Dead, Done
+from oppsync_worker.runner.ends import Abandoned, Dead, Done
 from oppsync_worker.runner.ends import Parked as ParkedEnd
 from oppsync_worker.runner.reports import Report
 from oppsync_worker.runner.runner import Delivery, Runner
@@ -85,6 +87,8 @@ class World:
     told: list[tuple[str, tuple[Any, ...], Mapping[str, Any]]] = field(default_factory=list)
     draws: float = 0.5
     lease_s: float = 30.0
+    context: JobContext | None = None
+    """Which job a line logged during the request would be of."""
 
     # The ledger.
 
@@ -115,6 +119,7 @@ class World:
 
     async def send(self, job: Any, instance: InstanceSettings, **given: Any) -> Any:
         self.requests.append((job, instance, given))
+        self.context = job_context.get()
         self.clock.now += self.call_s
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -257,6 +262,26 @@ async def test_a_marker_that_did_not_land_is_an_alarm_with_its_funnel(clock: Clo
     await world.deliver(CREATE)
 
     assert [(name, args[1:]) for name, args, _ in world.told] == [("marker_lost", (7,)), ("succeeded", (99,))]
+
+
+async def test_what_is_logged_meanwhile_names_the_job(clock: Clock) -> None:
+    """With its instance, kind and lane; and nothing afterwards does."""
+    world = World(clock, [Go(1, None, 0, 0, asked_at=clock.now)], found())
+
+    await world.deliver(CREATE)
+
+    assert world.context == JobContext("j1", instance="acme", kind="opportunities.create", lane="bulk")
+    assert job_context.get() is None
+
+
+async def test_a_ledger_that_is_away_is_told_with_the_job(clock: Clock) -> None:
+    """And what it said."""
+    world = World(clock, [LedgerUnavailable("away")])
+
+    assert await world.deliver(CREATE) == Abandoned("away")
+
+    assert world.told == [("notice", ("ledger_unavailable",), {"job_id": "j1", "message": "away"})]
+    assert world.runner()._under_way == {}
 
 
 # --- A failure ------------------------------------------------------------------------------------------------------

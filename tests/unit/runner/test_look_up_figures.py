@@ -15,9 +15,11 @@ from oppsync_worker.contract.wire import encode
 from oppsync_worker.crm.marks import Mark
 from oppsync_worker.errors import AttemptError, CredentialRefused, NotSent, Rejected, Seen, Throttled, Unavailable
 from oppsync_worker.instances import InstanceSettings, ReconcileSettings, RetrySettings
+from oppsync_worker.ledger.connect import LedgerUnavailable
 from oppsync_worker.ledger.ends import NOTHING, Effects
 from oppsync_worker.ledger.promoting import Look
 from oppsync_worker.ledger.scripts import Call
+from oppsync_worker.observe.context import JobContext, job_context
 from oppsync_worker.policy.evidence import Window
 from oppsync_worker.policy.inquiry import Inquiry, Last, Source, Tally
 from oppsync_worker.policy.reconcile import Adopt, Again, AskPerson, Errand, Question, Resend
@@ -117,6 +119,8 @@ class World:
     told: list[tuple[str, tuple[Any, ...], Mapping[str, Any]]] = field(default_factory=list)
     draws: float = 0.5
     instance: InstanceSettings = ACME
+    context: JobContext | None = None
+    """Which job a line logged during the request would be of."""
 
     async def surely(self, call: Call) -> Any:
         self.calls.append(call)
@@ -139,6 +143,7 @@ class World:
 
     def _show(self, *asked: Any) -> Any:
         self.asked.append(asked)
+        self.context = job_context.get()
         self.clock.now += self.call_s
         if isinstance(self.shown, Exception):
             raise self.shown
@@ -246,6 +251,30 @@ async def test_the_page_that_is_due_is_asked_for(clock: Clock, page: int, *, arc
 
     assert [one[0] for one in world.asked] == ["column"]
     assert world.asked[0][3:] == (page, archived)
+
+
+async def test_what_is_logged_meanwhile_names_the_job(clock: Clock) -> None:
+    """With its instance and kind; and nothing afterwards does."""
+    world = World(clock)
+
+    await world.look()
+
+    assert world.context == JobContext("j1", instance="acme", kind="opportunities.create")
+    assert job_context.get() is None
+
+
+async def test_a_ledger_that_is_away_is_told_with_the_job(clock: Clock) -> None:
+    """And what it said."""
+    world = World(clock)
+
+    async def away(_: Call) -> Any:
+        raise LedgerUnavailable("away")
+
+    world.surely = away  # type: ignore[method-assign]
+
+    await world.do(look())
+
+    assert world.told == [("notice", ("ledger_unavailable",), {"job_id": "j1", "message": "away"})]
 
 
 # --- What it is judged by -------------------------------------------------------------------------------------------
