@@ -31,7 +31,14 @@ FIELD: Final = "Sync"
 
 def instance(url: str, *, marked: bool = False) -> InstanceSettings:
     return InstanceSettings(
-        name="acme", token="tok-0123456789", base_url=url, read_seconds=0.1, marker_field=FIELD if marked else None
+        name="acme",
+        token="tok-0123456789",
+        base_url=url,
+        read_seconds=0.1,
+        # After a 1xx only the whole call's deadline ends the silence.
+        connect_seconds=2,
+        call_seconds=3,
+        marker_field=FIELD if marked else None,
     )
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from oppsync_worker.contract.jobs import UpdateOpportunity
 from oppsync_worker.contract.names import Kind
-from oppsync_worker.crm.answers import Expected, Record, Unreadable, integer, read_record, whitelisted
+from oppsync_worker.crm.answers import Expected, Names, Record, Unreadable, figure, integer, read_record, whitelisted
 
 CREATE = Expected(Kind.CREATE, lead_id=8473, crm_column=159)
 UPDATE = Expected(Kind.UPDATE, opportunity_id=4534)
@@ -255,3 +255,132 @@ def test_expected_takes_the_facts_of_a_job() -> None:
 def test_integers_are_read_from_numbers_and_digits(number: int) -> None:
     """The two ways in which SprintHub writes an id."""
     assert integer(number) == integer(str(number)) == number
+
+
+@pytest.mark.parametrize(
+    ("answer", "sent", "says"),
+    [
+        ([], CREATE, "not a JSON object"),
+        ({}, CREATE, "no id"),
+        ({"id": 1, "lead_id": 5}, CREATE, "another lead_id than was sent"),
+        ({"id": 1, "crm_column": 5}, CREATE, "another crm_column than was sent"),
+        ({"error": "no"}, UPDATE, "an error inside a success"),
+        ({"error": "no", "data": []}, UPDATE, "an error inside a success"),
+        ({"id": 1}, UPDATE, "another id than was sent"),
+        ({}, Expected(Kind.UPDATE), "no id"),
+    ],
+)
+def test_why_an_answer_proves_nothing_is_told(answer: Any, sent: Expected, says: str) -> None:
+    """In words of ours; no value of it is repeated."""
+    with pytest.raises(Unreadable) as why:
+        read_record(answer, sent)
+
+    assert str(why.value) == says
+
+
+def test_an_updates_error_beside_its_data_is_none() -> None:
+    """The record is shown."""
+    assert read_record({"error": "", "data": {"id": 4534}}, UPDATE).opportunity_id == 4534
+    assert read_record({"id": 7}, Expected(Kind.UPDATE)).opportunity_id == 7
+
+
+@pytest.mark.parametrize(
+    ("answer", "sent", "names"),
+    [
+        ({"id": 1, "lead_id": 8473, "crm_column": 159}, CREATE, Names.RECORD),
+        ({"id": 1, "lead_id": 8473}, CREATE, Names.NOTHING),
+        ({"id": 1, "crm_column": 159}, CREATE, Names.NOTHING),
+        ({"id": 1}, CREATE, Names.NOTHING),
+        ({"id": 1, "lead_id": 5, "crm_column": 159}, Expected(Kind.CREATE, crm_column=159), Names.NOTHING),
+        ({"id": 4534}, UPDATE, Names.RECORD),
+        ({"data": {"id": 4534}}, UPDATE, Names.RECORD),
+        ({}, UPDATE, Names.NOTHING),
+        ({"id": 5}, Expected(Kind.UPDATE), Names.NOTHING),
+    ],
+)
+def test_what_an_answer_names_its_call_by(answer: Any, sent: Expected, names: Names) -> None:
+    """A create's lead and column together, an update's id; what it could be without the call names nothing."""
+    assert read_record(answer, sent).names is names
+
+
+def test_a_marker_names_its_job_above_all() -> None:
+    """With or without the rest; one that was cut, or is not there, names nothing by itself."""
+    sent = Expected(Kind.CREATE, lead_id=8473, crm_column=159, marker=JOB_ID, marker_field="oppsync")
+    rest = {"id": 1, "lead_id": 8473, "crm_column": 159}
+
+    assert read_record({"id": 1, "fields": {"oppsync": JOB_ID}}, sent).names is Names.MARKER
+    assert read_record({**rest, "fields": {"oppsync": JOB_ID}}, sent).names is Names.MARKER
+    assert read_record({**rest, "fields": {"oppsync": JOB_ID[:9]}}, sent).names is Names.RECORD
+    assert read_record({"id": 1, "fields": {"oppsync": ""}}, sent).names is Names.NOTHING
+    assert [one.value for one in Names] == ["nothing", "record", "marker"]
+
+
+@pytest.mark.parametrize(("shown", "ours"), [(JOB_ID[:8], True), (JOB_ID[:7], False), (f" {JOB_ID[:9]} ", True)])
+def test_a_marker_is_known_by_its_first_eight_letters(shown: str, *, ours: bool) -> None:
+    """Less could be anybody's."""
+    sent = Expected(Kind.CREATE, marker=JOB_ID, marker_field="oppsync")
+
+    if ours:
+        assert read_record({"id": 1, "fields": {"oppsync": shown}}, sent).marker_landed is False
+    else:
+        with pytest.raises(Unreadable, match="another job's marker"):
+            read_record({"id": 1, "fields": {"oppsync": shown}}, sent)
+
+
+def test_what_is_known_of_a_record_without_more() -> None:
+    """Nothing."""
+    assert Record(1) == Record(1, {}, None, Names.NOTHING, None)
+    assert (Record(1).names, Record(1).status) == (Names.NOTHING, None)
+    assert "secret" not in repr(Expected(Kind.CREATE, title="secret"))
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("id", [1, 0, "7", 2**53 - 1, "9007199254740991"], [-1, 2**53, "9007199254740992", "1" * 17, "1.0", True]),
+        ("sequence", [0, 3], ["x", 1.5]),
+        ("status", ["open", "gain", "lost"], ["OPEN", "won", "open ", "", 1, None]),
+        ("value", [0, -5, 2**53 - 1, "1.50", "-3", "1234567890123456.0123456789"], [2**53, -(2**53), "1e5", "1.", ""]),
+        ("user", [7, "7", {"id": 7}], [{"id": "x"}, {"name": "M"}, "Maria"]),
+        (
+            "createDate",
+            [
+                "2024-03-19",
+                "2024-03-19T21:14",
+                "2024-03-19 21:14:35",
+                "2024-03-19T21:14:35.123Z",
+                "2024-03-19T21:14-0300",
+            ],
+            ["2024-3-19", "19/03/2024", "2024-03-19T21", "2024-03-19T21:14:35.1234567890", "2024-03-19 x", 5],
+        ),
+    ],
+)
+def test_a_kept_field_has_one_shape(name: str, good: list[Any], bad: list[Any]) -> None:
+    """To the last digit."""
+    for value in good:
+        kept = whitelisted({name: value})
+        assert kept == {
+            name: value
+            if name in ("status", "value", "createDate")
+            else int(value["id"] if isinstance(value, dict) else value)
+        }
+    for value in bad:
+        assert whitelisted({name: value}) == {}
+
+
+@pytest.mark.parametrize(
+    "name", ["createDate", "updateDate", "last_column_change", "last_status_change", "gain_date", "lost_date"]
+)
+def test_every_time_is_kept(name: str) -> None:
+    """Of the six that a record has."""
+    assert whitelisted({name: "2024-03-19T21:14:35.000Z", f"{name}2": "2024-03-19"}) == {
+        name: "2024-03-19T21:14:35.000Z"
+    }
+
+
+@pytest.mark.parametrize("number", ["20", " 20\t", "20.", "20.99", "0020"])
+def test_a_figure_may_be_a_text(number: str) -> None:
+    """Its fraction is cut off, and nothing around it counts."""
+    assert figure(number) == 20
+    assert figure("20.5x") is None
+    assert figure("1" * 17) is None

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from oppsync_worker.contract.names import Kind
 from oppsync_worker.crm.answers import Expected, Record
 from oppsync_worker.crm.body import Answer
-from oppsync_worker.crm.classify import classify_answer, classify_failure, classify_listing
+from oppsync_worker.crm.classify import classify_answer, classify_failure, classify_listing, stray
 from oppsync_worker.crm.listings import Listing
 from oppsync_worker.crm.sightings import Sought
 from oppsync_worker.errors import (
@@ -294,6 +294,115 @@ def test_an_error_whose_text_raises_is_still_classified() -> None:
             raise RuntimeError
 
     assert str(classify_failure(Kind.UPDATE, Broken("x"))) == "Broken"
+
+
+@every
+@pytest.mark.parametrize(("status", "kind"), [(401, CredentialRefused), (403, CredentialRefused), (400, Rejected)])
+def test_every_refusal_keeps_its_wait(expected: Expected | Sought, status: int, kind: type[AttemptError]) -> None:
+    """Whoever asks for time gets it, whatever else was said."""
+    error = classified(answer(status, {"msg": "no"}, retry_after="9"), expected)
+
+    assert type(error) is kind
+    assert (error.retry_after_s, error.seen) == (9.0, Seen(status, "no"))
+
+
+@every
+def test_an_unproved_success_keeps_its_wait_and_its_words(expected: Expected | Sought) -> None:
+    """Our own words: its document is never quoted."""
+    error = classified(answer(200, b"[5", retry_after="9"), expected)
+
+    assert isinstance(error, AnswerLost | Unavailable)
+    assert (error.retry_after_s, error.seen.status) == (9.0, 200)
+    assert error.seen.text in ("not a JSON object", "not a list")
+
+
+def test_a_record_knows_the_status_that_it_came_with() -> None:
+    """It stands in the job's history; two records that differ in nothing else are one."""
+    for status in (200, 201):
+        record = classified(answer(status, {"id": 4534}), CREATE)
+        assert isinstance(record, Record)
+        assert record.status == status
+    assert Record(1, {"id": 1}, status=200) == Record(1, {"id": 1}, status=201)
+
+
+@pytest.mark.parametrize(
+    ("usage", "limit", "said"),
+    [
+        (101, 100, "too many requests (usage 101, limite 100)"),
+        (None, 100, "too many requests (limite 100)"),
+        (101, None, "too many requests (usage 101)"),
+        (0, 0, "too many requests (usage 0, limite 0)"),
+        (None, None, "too many requests"),
+    ],
+)
+def test_a_throttles_figures_are_told(usage: Any, limit: Any, said: str) -> None:
+    """Those that it disclosed; a limit of nothing is none."""
+    error = classified(answer(429, {"msg": "too many requests", "usage": usage, "limite": limit}), UPDATE)
+
+    assert isinstance(error, Throttled)
+    assert error.seen == Seen(429, said)
+    assert (error.usage, error.limit) == (usage, limit or None)
+
+
+def test_the_words_count_only_near_the_beginning_of_what_is_no_json() -> None:
+    """64 KB of it; nobody searches a megabyte of somebody's page."""
+    near, far = b" " * 65_500 + b"too many requests", b" " * 65_530 + b"too many requests"
+
+    assert type(classified(answer(401, near), UPDATE)) is Throttled
+    assert type(classified(answer(401, far), UPDATE)) is CredentialRefused
+
+
+@pytest.mark.parametrize("words", ["too-many-requests", "Too_Many_Requests", "too many - requests", "toomanyrequests"])
+def test_the_words_may_be_written_in_other_ways(words: str) -> None:
+    """As instances were seen to."""
+    assert type(classified(answer(401, {"msg": words}), UPDATE)) is Throttled
+
+
+@pytest.mark.parametrize("words", ["too many, requests", "too     many requests", "many requests", "to many requests"])
+def test_other_words_are_a_credential(words: str) -> None:
+    """The instance is held."""
+    assert type(classified(answer(401, {"msg": words}), UPDATE)) is CredentialRefused
+
+
+@every_kind
+def test_a_failure_is_told_without_secrets(kind: Kind | None) -> None:
+    """Its class and its words, if it has any; our own deadline in words of ours."""
+    secret = ["tok-secret"]
+
+    assert classify_failure(kind, httpx.ReadError("at tok-secret"), secrets=secret).seen == Seen(
+        None, "ReadError: at [hidden]"
+    )
+    assert classify_failure(kind, httpx.ConnectError("refused"), secrets=secret).seen == Seen(
+        None, "ConnectError: refused"
+    )
+    assert classify_failure(kind, RuntimeError(), secrets=secret).seen == Seen(None, "RuntimeError")
+    late = classify_failure(kind, TimeoutError("tok-secret"), secrets=secret)
+    assert late.seen == Seen(None, "no whole answer within the call's deadline")
+    assert late.retry_after_s is None
+
+
+@every_kind
+def test_an_answer_to_somebody_else_settles_nothing(kind: Kind | None) -> None:
+    """It is told with its status and in words of ours."""
+    error = stray(kind, answer(200, {"id": 1}), "words")
+
+    assert type(error) is UNSETTLED[kind]
+    assert error.seen == Seen(200, "words")
+
+
+@every
+def test_a_refusal_is_told_without_secrets(expected: Expected | Sought) -> None:
+    """In JSON, in text, and in a page's title."""
+    for body in (
+        {"msg": "tok-secret"},
+        b"tok-secret",
+        b"<title>tok-secret</title>",
+        b"<html><title>tok-secret</title>",
+    ):
+        error = classified(answer(400, body), expected)
+        assert isinstance(error, AttemptError)
+        assert "[hidden]" in error.seen.text
+        assert "secret" not in error.seen.text
 
 
 statuses = st.integers(-1, 1000) | st.sampled_from([200, 400, 401, 403, 429, 500, 503])

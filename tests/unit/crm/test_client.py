@@ -335,3 +335,49 @@ async def test_no_answer_can_make_us_tell_secrets_or_personal_data(
 
     text = f"{told!r} {told} {caplog.text}".lower()
     assert [planted for planted in PLANTED if planted.lower() in text] == []
+
+
+async def test_a_client_is_closed_when_its_block_is_over() -> None:
+    """And opened when it begins: a TLS context takes a tenth of a second."""
+    opened, closed = [], []
+
+    class Transport(httpx.AsyncBaseTransport):
+        async def __aenter__(self) -> Any:
+            opened.append(1)
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            closed.append(1)
+
+        async def aclose(self) -> None:
+            closed.append(1)
+
+    async with CrmClient(transport=Transport()) as client:
+        assert (opened, closed) == ([1], [])
+    assert closed
+    with pytest.raises(NotSent, match="the client is closed"):
+        await client.send(CREATE, settings(), marker=None)
+
+
+async def test_who_calls_is_told() -> None:
+    """With the version, for whoever reads the CRM's log."""
+    crm = Crm()
+    async with crm.client() as client:
+        await client.send(CREATE, settings(), marker=None)
+
+    assert crm.requests[0].headers["user-agent"].startswith("opportunity-sync/")
+
+
+async def test_a_text_of_the_job_is_no_part_of_what_is_told() -> None:
+    """Its title and its fields' texts; a job without a title has none to hide."""
+    job = CREATE.model_copy(update={"fields": {"Nome": "Joana Prado", "Idade": 5}})
+    crm = Crm(400, {"msg": "Maria Silva and Joana Prado are bad, and None"})
+    async with crm.client() as client:
+        with pytest.raises(Rejected) as refused:
+            await client.send(job, settings(), marker=None)
+        update = UPDATE.model_copy(update={"title": None})
+        with pytest.raises(Rejected) as second:
+            await client.send(update, settings(), marker=None, opportunity_id=1)
+
+    assert refused.value.seen.text == "[hidden] and [hidden] are bad, and None"
+    assert second.value.seen.text == "Maria Silva and Joana Prado are bad, and None"

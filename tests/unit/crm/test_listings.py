@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oppsync_worker.crm.answers import Unreadable
-from oppsync_worker.crm.body import NOT_JSON, read_json
+from oppsync_worker.crm.body import MAX_ANSWER_BYTES, NOT_JSON, read_json
 from oppsync_worker.crm.listings import MAX_ROWS, PAGE_ROWS, Listing, read_listing
+from oppsync_worker.crm.lookups import MAX_LIST_BYTES
 from oppsync_worker.crm.sightings import Sought
 
 SOUGHT = Sought("Maria Silva", Decimal("1.00"), 156, 130, 8473, "m-1", "oppsync")
@@ -173,3 +174,54 @@ def test_whatever_bytes_arrive_are_a_listing_or_unreadable(body: bytes) -> None:
         return
 
     assert all(row.opportunity_id > 0 for row in listing.rows)
+
+
+def test_how_much_is_read_of_an_answer() -> None:
+    """A page of 100 rows is what SprintHub's own client asks for; 10,000 rows, 8 MB of a list, 1 MB of the rest."""
+    assert (PAGE_ROWS, MAX_ROWS) == (100, 10_000)
+    assert (MAX_LIST_BYTES, MAX_ANSWER_BYTES) == (8_388_608, 1_048_576)
+
+
+@pytest.mark.parametrize(
+    ("pages", "page", "whole"),
+    [
+        (None, 0, True),
+        (0, 0, True),
+        (1, 0, True),
+        (2, 0, False),
+        (3, 1, False),
+        (3, 2, True),
+        ("3", 1, False),
+        ("x", 0, True),
+    ],
+)
+def test_an_announced_number_of_pages_is_counted_from_one(pages: Any, page: int, *, whole: bool) -> None:
+    """And the page that was asked for from zero."""
+    assert read({"data": ROWS, "totalPages": pages}, page=page).whole is whole
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        (None, "not a list"),
+        ({}, "not a list"),
+        ({"data": [], "opportunities": []}, "not a list"),
+        ({"error": "x", "data": []}, "an error inside a success"),
+        ({"data": ROWS, "totalPages": 2}, "a list by lead with further pages"),
+        ([{}], "a row without an id"),
+    ],
+)
+def test_why_a_list_proves_nothing_is_told(document: Any, says: str) -> None:
+    """In words of ours."""
+    with pytest.raises(Unreadable) as why:
+        read(document)
+
+    assert str(why.value) == says
+
+
+def test_of_a_record_that_stands_twice_the_first_counts() -> None:
+    """As it would if it stood there alone."""
+    twice = [{"id": 5, "fields": {"oppsync": "m-1"}}, {"id": 5, "fields": {"oppsync": ""}}]
+
+    assert [str(row.marker) for row in read(twice).rows] == ["ours"]
+    assert read([]).crm_ahead_s is None

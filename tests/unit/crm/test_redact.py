@@ -85,3 +85,62 @@ def test_hostile_text_costs_little(text: str) -> None:
     redact(text)
 
     assert time.process_time() - started < 0.5
+
+
+def test_what_is_read_and_what_is_shown_have_their_bounds() -> None:
+    """4,000 characters are looked at, 200 shown; one more is cut, and the cut is seen."""
+    assert MAX_TEXT_CHARS == 200
+    words = " ".join(["word"] * 40)
+    assert len(words) == 199
+    assert redact(words) == words
+    assert redact(words + "s") == words + "s"
+    assert redact(words + "st") == words + "…"
+    spaces = " " * 3_995
+    assert redact(spaces + "abcde") == "abcde"
+    assert redact(spaces + "abcdef") == ""
+    assert redact(spaces[1:] + "a b cdef") == "a b"
+
+
+@pytest.mark.parametrize(("secret", "hidden"), [("abc", False), ("abcd", True)])
+def test_a_secret_of_four_letters_is_one(secret: str, *, hidden: bool) -> None:
+    """Hiding shorter ones tells more about them than it keeps."""
+    assert redact(f"it is {secret} now", secrets=[secret]) == f"it is {'[hidden]' if hidden else secret} now"
+
+
+def test_the_longest_secret_is_hidden_first() -> None:
+    """Or what one of them leaves of another would be shown."""
+    for secrets in (["abcd", "abcd-efgh", "bcd-efgh-i"], ["bcd-efgh-i", "abcd-efgh", "abcd"]):
+        assert redact("x abcd-efgh y", secrets=secrets) == "x [hidden] y"
+    assert redact("x a.cd y axcd", secrets=["a.cd"]) == "x [hidden] y axcd"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("see ftp://h/x now", "see [url] now"),
+        ("a+b@c.d", "[e-mail]"),
+        ("basic QWxhZGRpbg", "[secret]"),
+        ("BEARER abc", "[secret]"),
+        ("password = x", "[secret]"),
+        ("passwd:x", "[secret]"),
+        ("secret=x", "[secret]"),
+        ("api_token=x", "[secret]"),
+        ("0c4e1e26-7a0b-4b8e-9a53-0d4e7b6f1a2c", "[token]"),
+        ("abcdefghij1234567890", "[token]"),
+        ("abcdefghij123456789", "abcdefghij[number]"),
+        ("abcdefghijklmnopqrst", "abcdefghijklmnopqrst"),
+        ("abcdef123456", "[token]"),
+        ("abcdef12345", "abcdef12345"),
+        ("1.2.3.4", "[address]"),
+        ("1.2.3.xxx", "[address]"),
+        ("1.2.3", "1.2.3"),
+        ("fe80:0:0:1", "[address]"),
+        ("12:34:56", "12:34:56"),
+        ("1234567", "[number]"),
+        ("123456", "123456"),
+        ("(11) 98765-4321", "[number]"),
+    ],
+)
+def test_what_is_hidden_and_what_is_not(text: str, shown: str) -> None:
+    """At the edges of each pattern."""
+    assert redact(text) == shown

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oppsync_worker.policy.evidence import Grade, Window, grade, read
+from oppsync_worker.crm.marks import Mark
+from oppsync_worker.policy.evidence import Grade, Saw, Window, grade, read
 
 SENT = datetime(2026, 1, 5, 12, 0, 0, tzinfo=UTC)
 WINDOW = Window.of(SENT, SENT + timedelta(seconds=60), crm_ahead_s=0.0)
@@ -61,6 +62,46 @@ def test_the_window_follows_the_crms_clock(ahead_s: float, created_s: int) -> No
 
     assert grade(Row(created=SENT + timedelta(seconds=created_s)), window, taken=()) is Grade.PROBABLE
     assert grade(Row(), window, taken=()) is Grade.OTHER
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "first_s", "last_s"),
+    [(0.0, -2, 62), (10.5, 8.5, 72.5), (-10.5, -12.5, 51.5), (None, -300, 360)],
+)
+def test_the_window_has_its_edges_in_it(ahead_s: float | None, first_s: float, last_s: float) -> None:
+    """Two seconds around the send and the look, on the CRM's clock; five minutes where that is not known."""
+    window = Window.of(SENT, SENT + timedelta(seconds=60), crm_ahead_s=ahead_s)
+    moment = timedelta(milliseconds=1)
+
+    assert window == Window(SENT + timedelta(seconds=first_s), SENT + timedelta(seconds=last_s))
+    assert window.holds(window.earliest)
+    assert window.holds(window.latest)
+    assert not window.holds(window.earliest - moment)
+    assert not window.holds(window.latest + moment)
+    assert window.holds(None)
+
+
+@pytest.mark.parametrize(
+    ("marker", "declared", "blind"),
+    [
+        ("ours", True, False),
+        ("other", True, False),
+        ("empty", True, False),
+        ("undeclared", False, True),
+        ("unknown", False, True),
+    ],
+)
+def test_every_mark_says_whether_the_field_is_known(marker: str, *, declared: bool, blind: bool) -> None:
+    """In whatever row it stands."""
+    assert {grade.value for grade in Grade} == {"ours", "probable", "unsure", "other"}
+    mark = Mark(marker)
+    for rows in ([Row(1, marker=mark)], [Row(1, marker=mark), Row(2, marker=Mark.EMPTY)], [Row(1, marker=mark)] * 2):
+        saw = read(rows, WINDOW, taken=())
+        assert saw.declared is (declared or (len(rows) == 2 and rows[1].opportunity_id == 2))
+        assert saw.blind is blind
+    first = read([Row(2, marker=Mark.UNKNOWN), Row(1, marker=mark)], WINDOW, taken=())
+    assert (first.declared, first.blind) == (declared, True)
+    assert read([], WINDOW, taken=()) == Saw((), (), (), declared=False, blind=False)
 
 
 def test_an_unknown_clock_may_be_off_by_minutes() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from oppsync_worker.instances import ReconcileSettings
 from oppsync_worker.policy import reconcile
 from oppsync_worker.policy.evidence import Saw
-from oppsync_worker.policy.inquiry import Inquiry, Last, Source
+from oppsync_worker.policy.inquiry import Inquiry, Last, Source, Tally
 from oppsync_worker.policy.reconcile import Adopt, Again, AskPerson, Errand, Question, Resend, Step, next_errand
 
 NOTHING = Saw((), (), (), declared=False, blind=False)
@@ -350,3 +350,282 @@ def test_last_is_kept_as_a_word() -> None:
     inquiry = Inquiry(lead=Inquiry().lead.ended(Last.REFUSED), taken=(1, 2), page=3, archived=True)
 
     assert Inquiry.from_json(inquiry.as_json()) == inquiry
+
+
+def test_an_inquiry_is_kept_in_a_form_that_other_versions_read() -> None:
+    """Workers of two versions share a doubt."""
+    inquiry = Inquiry(
+        lead=Tally(2, Last.CLEAN),
+        column=Tally(1, Last.TOO_LONG),
+        rounds=3,
+        page=4,
+        archived=True,
+        probable=(9,),
+        unsure=(8, 7),
+        declared=True,
+        blind=True,
+        taken=(1, 2),
+        failures=5,
+        failing_since_ms=6_000,
+    )
+    text = (
+        '{"v":1,"lead":{"clean":2,"last":"clean"},"column":{"clean":1,"last":"too_long"},"rounds":3,"page":4,'
+        '"archived":true,"probable":[9],"unsure":[8,7],"declared":true,"blind":true,"taken":[1,2],"failures":5,'
+        '"failing_since_ms":6000}'
+    )
+
+    assert inquiry.as_json() == text
+    assert Inquiry.from_json(text) == inquiry
+    assert Inquiry.from_json(text.replace('"v":1', '"v":2')) == Inquiry()
+
+
+def test_an_inquiry_that_begins_knows_nothing() -> None:
+    """No list was read, nothing seen."""
+    assert Inquiry() == Inquiry(
+        lead=Tally(0, Last.NEVER),
+        column=Tally(0, Last.NEVER),
+        rounds=0,
+        page=None,
+        archived=False,
+        probable=(),
+        unsure=(),
+        declared=False,
+        blind=False,
+        taken=(),
+        failures=0,
+        failing_since_ms=None,
+    )
+    assert [one.value for one in Last] == ["never", "clean", "refused", "too_long"]
+    assert [one.value for one in Source] == ["lead", "column"]
+    assert (Inquiry().source, Inquiry(page=0).source) == (None, Source.COLUMN)
+
+
+def test_a_tally_counts_clean_readings_only() -> None:
+    """And keeps how it was left last."""
+    tally = Tally().ended(Last.CLEAN).ended(Last.REFUSED).ended(Last.CLEAN).ended(Last.TOO_LONG)
+
+    assert tally == Tally(2, Last.TOO_LONG)
+
+
+def question(elapsed_s: float, *, has_lead: bool = True, absences: int = 0, **given: Any) -> Question:
+    """What a look-up is judged by, so long after the send."""
+    return Question(settings(**given), has_lead, marked=True, lands=True, elapsed_s=elapsed_s, absences=absences)
+
+
+@pytest.mark.parametrize(
+    ("elapsed_s", "over", "column_too", "pause_s"),
+    [
+        (0.0, False, False, 5.0),
+        (5.0, False, False, 10.0),
+        (44.9, False, False, 0.1),
+        (119.9, False, False, 0.1),
+        (120.0, False, True, 180.0),
+        (299.9, False, True, 0.1),
+        (300.0, True, True, 5.0),
+        (1e6, True, True, 5.0),
+    ],
+)
+def test_when_to_look_again(elapsed_s: float, *, over: bool, column_too: bool, pause_s: float) -> None:
+    """At the next of the times; after the last, as long as before the first."""
+    asked = question(elapsed_s)
+
+    assert (asked.over, asked.column_too) == (over, column_too)
+    assert asked.pause_s == pytest.approx(pause_s)
+
+
+def test_when_a_column_is_read() -> None:
+    """Soon, and at the last two times; so is the list of a lead that did not have it before."""
+    assert question(0).times_s == (5, 15, 45, 120, 300)
+    assert question(0, has_lead=False).times_s == (5, 120, 300)
+    assert question(0, absences=1).times_s == (5, 120, 300)
+    assert question(0, has_lead=False, probe_after_seconds=(7, 60)).times_s == (7, 60)
+
+
+@pytest.mark.parametrize(
+    ("failures", "pause_s", "unauthorized_s"),
+    [(0, 2, 2), (1, 4, 4), (4, 32, 32), (5, 60, 64), (8, 60, 512), (9, 60, 600), (500, 60, 600)],
+)
+def test_failures_are_repeated_ever_later(failures: int, pause_s: float, unauthorized_s: float) -> None:
+    """Doubled from two seconds to a minute, or to ten where nothing but another token helps."""
+    inquiry = Inquiry(failures=failures, failing_since_ms=0)
+
+    assert failed(inquiry, question(10), why="x").delay_s == pause_s
+    assert failed(inquiry, question(10), why="x", most_s=reconcile.UNAUTHORIZED_MOST_S).delay_s == unauthorized_s
+
+
+def failed(inquiry: Inquiry, asked: Question, **given: Any) -> Again:
+    """A look-up that failed, and is repeated."""
+    step = reconcile.failed(inquiry, asked, **given)
+    assert isinstance(step, Again)
+    return step
+
+
+def test_the_first_failure_is_remembered_until_an_answer_comes() -> None:
+    """In milliseconds since the send: patience is counted from it."""
+    first = failed(Inquiry(), question(12.5), why="x").inquiry
+    assert (first.failures, first.failing_since_ms) == (1, 12_500)
+    second = failed(first, question(20), why="x").inquiry
+    assert (second.failures, second.failing_since_ms) == (2, 12_500)
+
+    answered = reconcile.refused(second, question(30), Errand(Source.LEAD))
+    assert isinstance(answered, Again)
+    assert (answered.inquiry.failures, answered.inquiry.failing_since_ms) == (0, None)
+    assert failed(answered.inquiry, question(40), why="x").inquiry.failing_since_ms == 40_000
+
+
+@pytest.mark.parametrize(("elapsed_s", "asks"), [(1_600.0, False), (1_600.001, True)])
+def test_patience_is_over_after_its_seconds(elapsed_s: float, *, asks: bool) -> None:
+    """To the millisecond, counted from the first failure in a row."""
+    step = reconcile.failed(
+        Inquiry(failures=3, failing_since_ms=1_000_000), question(elapsed_s, patience_seconds=600), why="HTTP 503"
+    )
+
+    assert isinstance(step, AskPerson) is asks
+    if isinstance(step, AskPerson):
+        assert step.why == "look-ups kept failing: HTTP 503"
+        assert (step.inquiry.failures, step.inquiry.failing_since_ms) == (4, 1_000_000)
+
+
+def test_what_a_new_list_shows_takes_the_place_of_what_the_last_one_did() -> None:
+    """Records that were there and are not, and one that turned out to be another job's, are forgotten."""
+    before = Inquiry(probable=(9, 8), unsure=(7,), blind=True, taken=(8,), failures=2, failing_since_ms=1)
+
+    by_lead = again(reconcile.saw(before, question(5), Errand(Source.LEAD), OTHERS, whole=True))
+    assert (by_lead.probable, by_lead.unsure, by_lead.blind, by_lead.declared) == ((), (), False, True)
+    assert (by_lead.failures, by_lead.failing_since_ms, by_lead.taken) == (0, None, (8,))
+    first_page = again(reconcile.saw(before, question(5), Errand(Source.COLUMN), OTHERS, whole=False))
+    assert (first_page.probable, first_page.unsure, first_page.blind) == ((), (), False)
+
+    for errand in (Errand(Source.COLUMN, 1), Errand(Source.COLUMN, 0, archived=True)):
+        seen = Saw((), (10,), (6,), declared=False, blind=False)
+        later = again(reconcile.saw(before, question(5), errand, seen, whole=False))
+        assert (later.probable, later.unsure, later.blind, later.declared) == ((9, 10), (6, 7), True, False)
+    kept = again(
+        reconcile.saw(Inquiry(declared=True, unsure=(8,), taken=(8,)), question(5), errand, BLIND, whole=False)
+    )
+    assert (kept.declared, kept.blind, kept.unsure) == (True, True, ())
+
+
+def again(step: Step) -> Inquiry:
+    """What is known when it is looked for again."""
+    assert isinstance(step, Again)
+    return step.inquiry
+
+
+@pytest.mark.parametrize(
+    ("page", "most", "goes_on"), [(0, 2, True), (1, 2, False), (1, 3, True), (18, 20, True), (19, 20, False)]
+)
+def test_a_column_is_read_to_its_bound(page: int, most: int, *, goes_on: bool) -> None:
+    """Page after page, at once; what is longer proves nothing."""
+    step = reconcile.saw(
+        Inquiry(page=page), question(5, column_pages=most), Errand(Source.COLUMN, page), OTHERS, whole=False
+    )
+
+    assert isinstance(step, Again)
+    assert (step.delay_s == 0.0) is goes_on
+    assert step.inquiry.page == (page + 1 if goes_on else None)
+    assert step.inquiry.column == Tally(0, Last.NEVER if goes_on else Last.TOO_LONG)
+
+
+def test_the_archive_is_read_behind_the_column_page_by_page() -> None:
+    """Then the pass is over, and counts as one clean reading."""
+    step = reconcile.saw(Inquiry(), question(5), Errand(Source.COLUMN, 3), OTHERS, whole=True)
+    assert isinstance(step, Again)
+    assert (step.delay_s, step.inquiry.page, step.inquiry.archived) == (0.0, 0, True)
+    step = reconcile.saw(step.inquiry, question(5), Errand(Source.COLUMN, 0, archived=True), OTHERS, whole=False)
+    assert isinstance(step, Again)
+    assert (step.delay_s, step.inquiry.page, step.inquiry.archived) == (0.0, 1, True)
+    step = reconcile.saw(step.inquiry, question(5), Errand(Source.COLUMN, 1, archived=True), OTHERS, whole=True)
+    assert isinstance(step, Again)
+    assert (step.inquiry.page, step.inquiry.archived, step.inquiry.column) == (None, False, Tally(1, Last.CLEAN))
+
+
+@pytest.mark.parametrize(("rounds", "asks"), [(0, False), (4, False), (5, True), (9, True)])
+def test_six_rounds_after_the_window_are_enough(rounds: int, *, asks: bool) -> None:
+    """Lists that show now this and now that are a person's."""
+    step = reconcile.saw(Inquiry(rounds=rounds), question(400), Errand(Source.LEAD), OTHERS, whole=True)
+
+    assert isinstance(step, AskPerson) is asks
+    if isinstance(step, AskPerson):
+        assert step.why == "the lists contradict themselves from one look-up to the next"
+    assert step.inquiry.rounds == rounds + 1
+
+
+def test_before_the_window_is_over_no_round_is_counted() -> None:
+    """And nothing is decided."""
+    for elapsed_s in (5.0, 299.9):
+        step = reconcile.saw(
+            Inquiry(lead=Tally(9, Last.CLEAN)), question(elapsed_s), Errand(Source.LEAD), OTHERS, whole=True
+        )
+        assert again(step).rounds == 0
+
+
+@pytest.mark.parametrize(
+    ("lead", "column", "why"),
+    [
+        (Last.REFUSED, Last.REFUSED, "it refuses the lead's list, and of the column SprintHub refuses to list it"),
+        (
+            Last.REFUSED,
+            Last.TOO_LONG,
+            "it refuses the lead's list, and of the column it has more pages than may be read",
+        ),
+        (Last.NEVER, Last.REFUSED, "of the column SprintHub refuses to list it"),
+    ],
+)
+def test_why_the_crm_cannot_tell(lead: Last, column: Last, why: str) -> None:
+    """Which of its lists it refuses, or how long it is."""
+    inquiry = Inquiry(lead=Tally(0, lead), column=Tally(0, column))
+
+    step = reconcile._verdict(inquiry, question(400))
+
+    assert told(step) == (AskPerson, f"the CRM cannot tell: {why}")
+
+
+@pytest.mark.parametrize(
+    ("marked", "lands", "has_lead", "lead", "why"),
+    [
+        (True, True, True, Last.CLEAN, "the lead's list does not have it"),
+        (True, False, True, Last.CLEAN, "the lead's list does not have it, but SprintHub does not keep the marker"),
+        (False, True, True, Last.CLEAN, "the lead's list does not have it, but it has no marker"),
+        (True, True, True, Last.REFUSED, "the column's list does not have it, and the lead's was refused"),
+        (True, True, False, Last.NEVER, "the column's list does not have it, and the job names no lead"),
+        (
+            False,
+            None,
+            False,
+            Last.NEVER,
+            "the column's list does not have it, and the job names no lead, but it has no marker",
+        ),
+    ],
+)
+def test_why_it_is_absent(*, marked: bool, lands: bool | None, has_lead: bool, lead: Last, why: str) -> None:
+    """Which list says so, and how much that is worth."""
+    inquiry = Inquiry(lead=Tally(2, lead), column=Tally(2, Last.CLEAN), rounds=1)
+    asked = Question(settings(on_probably_absent="resend"), has_lead, marked, lands, elapsed_s=400)
+
+    assert reconcile._verdict(inquiry, asked) == Resend(why)
+
+
+@pytest.mark.parametrize(
+    ("ids", "listed"),
+    [((1,), "1"), ((1, 2, 3, 4, 5), "1, 2, 3, 4, 5"), ((1, 2, 3, 4, 5, 6), "1, 2, 3, 4, 5 and 1 more")],
+)
+def test_five_records_are_named(ids: tuple[int, ...], listed: str) -> None:
+    """And counted from the sixth on."""
+    step = reconcile.saw(
+        Inquiry(), question(5), Errand(Source.LEAD), Saw(ids, (), (), declared=True, blind=False), whole=True
+    )
+
+    if len(ids) > 1:
+        assert told(step) == (AskPerson, f"{len(ids)} records bear its marker: {listed}")
+    else:
+        assert step == Adopt(1, "it bears the job's marker")
+
+
+def test_one_that_fits_is_adopted_with_its_reason() -> None:
+    """For the job's history."""
+    inquiry = Inquiry(lead=Tally(2, Last.CLEAN), probable=(9,), rounds=1)
+
+    step = reconcile._verdict(inquiry, question(400, on_probable="adopt"))
+
+    assert step == Adopt(9, "it fits in everything, and belongs to no other job")
