@@ -6,7 +6,7 @@ from pathlib import Path
 
 import redis
 
-from integration.ledger.walks.accepted import FILE, WALKS, digest, walk
+from integration.ledger.walks.accepted import FILE, SEEDS, digest, walk
 from oppsync_ops import redis_server
 
 
@@ -20,7 +20,7 @@ def main() -> None:
     given = parser.parse_args()
     lines = ["# A walk a line: its seed, then a digest of each step. Written by `--accept`; see accepted.py."]
     with tempfile.TemporaryDirectory() as folder, redis_server.running(Path(folder)) as server:
-        for seed in range(WALKS):
+        for seed in SEEDS:
             with redis.Redis.from_url(server.url) as client:
                 steps = list(walk(seed, client))
             lines.append(" ".join([str(seed), *map(digest, steps)]))

@@ -6,17 +6,17 @@ from typing import Final
 import pytest
 import redis
 
-from integration.ledger.walks.accepted import STEPS, WALKS, accepted, digest, walk
+from integration.ledger.walks.accepted import SEEDS, STEPS, accepted, digest, walk
 
 AT_ONCE: Final = 10
 
 
-@pytest.mark.parametrize("first", range(0, WALKS, AT_ONCE))
+@pytest.mark.parametrize("first", range(0, len(SEEDS), AT_ONCE))
 def test_every_step_comes_to_what_was_accepted(ledger: redis.Redis, first: int) -> None:
     """Answers and all that Redis holds, on a clock of the test's own."""
     ledger.config_set("appendfsync", "no")
     try:
-        for seed in range(first, first + AT_ONCE):
+        for seed in SEEDS[first : first + AT_ONCE]:
             follow(seed, ledger)
     finally:
         ledger.config_set("appendfsync", "always")

@@ -91,7 +91,7 @@ class Walk:
 
     def __post_init__(self) -> None:
         """Draw what this walk is about."""
-        self.draw = random.Random(self.seed)  # noqa: S311 - no secret
+        self.draw = random.Random(self.seed)
         draw = self.draw
         self.instances = draw.choice([["acme"], ["acme", "globex"]])
         self.pace = {one: draw.choice(PACES) for one in self.instances}
@@ -116,6 +116,9 @@ class Walk:
         deeds = dict(DEEDS)
         for name in draw.sample(sorted(deeds), 6):
             deeds[name] = deeds[name] * draw.choice([0, 3])
+        self.endings = list(ENDINGS)
+        favourite = draw.choice(self.endings)
+        self.ending_weights = [8 if one == favourite else 1 for one in self.endings]
         self.deeds = [name for name in deeds if deeds[name]]
         self.weights = [deeds[name] for name in self.deeds]
 
@@ -279,38 +282,79 @@ def push(walk: Walk) -> Iterator[Call | None]:
         job = walk.jobs[-1] = job.model_copy(update={"job_id": draw.choice(walk.jobs[:-1]).job_id})
     message = json.loads(encode(job))
     message["headers"]["origin"] = "gen1@elsewhere"
-    how = draw.randrange(16)
-    if how in {1, 2}:
-        message["body"] = base64.b64encode(message["body"].encode()).decode()
-        message["properties"]["body_encoding"] = "base64"
-    elif how == 3:
-        message["headers"]["compression"] = "application/x-gzip"
-        packed = base64.b64encode(zlib.compress(message["body"].encode(), 9))
-        message |= {"body": packed.decode(), "properties": {**message["properties"], "body_encoding": "base64"}}
-    elif how == 4:
-        message["headers"]["expires"] = walk.soon(draw.choice([-5, 30])).isoformat()
-    elif how == 5:
-        message["headers"]["eta"] = walk.soon(20).isoformat()
-    elif how == 6:
-        body = json.loads(message["body"])
-        body[1].pop("instance", None)
-        message["body"] = json.dumps(body)
-    elif how == 7:
-        body = json.loads(message["body"])
-        body[1]["external_ref"] = draw.choice([17, "x" * 300, None, ["r"]])
-        message["body"] = json.dumps(body)
-    elif how == 8:
-        message["headers"]["task"] = draw.choice(["opportunities.merge", 5, None])
-    elif how == 9:
-        message["headers"]["id"] = draw.choice(["", "raw-1", "ä", 7])
-    elif how == 10:
-        message.pop(draw.choice(["body", "properties", "headers"]))
+    if draw.random() < 0.6:
+        draw.choice(ODDITIES)(walk, message)
     raw = json.dumps(message).encode()
-    if how == 11:
+    if draw.random() < 0.06:
         raw = draw.choice([b"[1,2]", b"nothing", b"\xff\xfe", b"{}", b'"x' + b"y" * 50])
     queue = draw.choice(STEPPED if draw.random() < 0.2 else [job.lane.queue])
     walk.clockwork.client.lpush(queue, raw)
     yield None
+
+
+def as_base64(_: Walk, message: dict[str, Any]) -> None:
+    """As Celery's default is."""
+    message["body"] = base64.b64encode(message["body"].encode()).decode()
+    message["properties"]["body_encoding"] = "base64"
+
+
+def as_zip(_: Walk, message: dict[str, Any]) -> None:
+    """Compressed."""
+    message["headers"]["compression"] = "application/x-gzip"
+    message["body"] = base64.b64encode(zlib.compress(message["body"].encode(), 9)).decode()
+    message["properties"]["body_encoding"] = "base64"
+
+
+def with_expiry(walk: Walk, message: dict[str, Any]) -> None:
+    """Celery's deadline."""
+    message["headers"]["expires"] = walk.soon(walk.draw.choice([-5, 30])).isoformat()
+
+
+def with_eta(walk: Walk, message: dict[str, Any]) -> None:
+    """Celery's not-before."""
+    message["headers"]["eta"] = walk.soon(20).isoformat()
+
+
+def without_a_field(walk: Walk, message: dict[str, Any]) -> None:
+    """The contract is broken."""
+    body = json.loads(message["body"])
+    body[1].pop(walk.draw.choice(["instance", "funnel_id", "title"]), None)
+    message["body"] = json.dumps(body)
+
+
+def with_an_odd_field(walk: Walk, message: dict[str, Any]) -> None:
+    """The contract is broken otherwise."""
+    body = json.loads(message["body"])
+    name = walk.draw.choice(["external_ref", "idempotency_key", "instance", "deadline", "opportunity_id", "lane"])
+    body[1][name] = walk.draw.choice([17, "x" * 300, None, ["r"], "ä", 5.5])
+    message["body"] = json.dumps(body)
+
+
+def with_an_odd_header(walk: Walk, message: dict[str, Any]) -> None:
+    """Nobody knows what it is."""
+    name, values = walk.draw.choice(
+        [("task", ["opportunities.merge", 5, None]), ("id", ["", "raw-1", "ä", 7]), ("origin", [5, None])]
+    )
+    message["headers"][name] = walk.draw.choice(values)
+
+
+def without_a_part(walk: Walk, message: dict[str, Any]) -> None:
+    """No message at all."""
+    message.pop(walk.draw.choice(["body", "properties", "headers"]))
+
+
+ODDITIES: Final[tuple[Callable[[Walk, dict[str, Any]], None], ...]] = (
+    as_base64,
+    as_base64,
+    as_zip,
+    with_expiry,
+    with_eta,
+    without_a_field,
+    with_an_odd_field,
+    with_an_odd_field,
+    with_an_odd_header,
+    without_a_part,
+)
 
 
 def copy(walk: Walk) -> Iterator[Call | None]:
@@ -416,42 +460,89 @@ def settle(walk: Walk) -> Iterator[Call | None]:
 
 def end_of(walk: Walk, one: Taken) -> Call:
     """Any end of an attempt."""
-    draw, hand, job, attempt = walk.draw, one.hand, one.job, walk.attempt()
-    creates = isinstance(job, CreateOpportunity)
-    wrote = () if creates else job.written()
-    if draw.random() < walk.sure:
-        return ends.succeed(
-            hand,
-            opportunity_id=draw.choice([100 + len(walk.jobs), 5, 6]),
-            result={"id": 1},
-            attempt=draw.choice([attempt, None]),
-            effects=ends.Effects(answers=True, wrote=wrote),
-            marker=draw.choice([ends.Marker(7, lands=True), ends.Marker(7, lands=False), ends.Marker(7, lands=None)])
-            if creates
-            else None,
-        )
-    lost = ends.Effects(answers=False, wrote=wrote, unsure=not creates)
-    how = draw.randrange(9)
-    if creates and how > 4:
-        return ends.doubt(hand, attempt=attempt, effects=ends.Effects(answers=False))
-    if how == 0:
-        limit = draw.choice([None, 1, 4, 40])
-        return ends.wait(hand, cool_down_ms=draw.choice([500, 4_000, 60_000]), limit=limit, attempt=attempt)
-    if how == 1:
-        return ends.refuse_credential(
-            hand, fingerprint="f", attempt=attempt, max_refusals=draw.choice([1, 2]), max_delay_ms=15_000
-        )
-    if how == 2:
-        return ends.bury(
-            hand, cause=Cause.REJECTED, detail="words", attempt=attempt, effects=ends.Effects(answers=True)
-        )
-    if how == 3:
-        return ends.bury(hand, cause=Cause.EXHAUSTED, detail="words", attempt=attempt, effects=lost)
-    if how == 4:
-        return ends.not_replicated(hand)
-    if how == 7:
-        return ends.reschedule(hand, delay_ms=700, attempt=attempt, effects=ends.Effects(answers=False))
-    return ends.reschedule(hand, delay_ms=draw.choice([0, 900, 20_000]), attempt=attempt, effects=lost)
+    if walk.draw.random() < walk.sure:
+        return succeeded(walk, one)
+    (how,) = walk.draw.choices(walk.endings, walk.ending_weights)
+    return ENDINGS[how](walk, one)
+
+
+def succeeded(walk: Walk, one: Taken) -> Call:
+    """The CRM has it."""
+    draw, creates = walk.draw, isinstance(one.job, CreateOpportunity)
+    lands = draw.choice([True, False, None])
+    return ends.succeed(
+        one.hand,
+        opportunity_id=draw.choice([100 + len(walk.jobs), 5, 6]),
+        result={"id": 1},
+        attempt=draw.choice([walk.attempt(), None]),
+        effects=ends.Effects(answers=True, wrote=wrote_by(one.job)),
+        marker=ends.Marker(7, lands=lands) if creates else None,
+    )
+
+
+def wrote_by(job: AnyJob) -> tuple[str, ...]:
+    """Fields of an update."""
+    return () if isinstance(job, CreateOpportunity) else job.written()
+
+
+def lost(job: AnyJob) -> ends.Effects:
+    """Nobody knows what the CRM did."""
+    return ends.Effects(answers=False, wrote=wrote_by(job), unsure=not isinstance(job, CreateOpportunity))
+
+
+def throttled(walk: Walk, one: Taken) -> Call:
+    """Come back later."""
+    draw = walk.draw
+    limit = draw.choice([None, 1, 4, 40])
+    return ends.wait(one.hand, cool_down_ms=draw.choice([500, 4_000, 60_000]), limit=limit, attempt=walk.attempt())
+
+
+def refused(walk: Walk, one: Taken) -> Call:
+    """With 401 or 403."""
+    most = walk.draw.choice([1, 2, 5])
+    return ends.refuse_credential(
+        one.hand, fingerprint="f", attempt=walk.attempt(), max_refusals=most, max_delay_ms=15_000
+    )
+
+
+def rejected(walk: Walk, one: Taken) -> Call:
+    """For good."""
+    answers = ends.Effects(answers=True)
+    return ends.bury(one.hand, cause=Cause.REJECTED, detail="words", attempt=walk.attempt(), effects=answers)
+
+
+def exhausted(walk: Walk, one: Taken) -> Call:
+    """Tried too often."""
+    return ends.bury(one.hand, cause=Cause.EXHAUSTED, detail="words", attempt=walk.attempt(), effects=lost(one.job))
+
+
+def answer_lost(walk: Walk, one: Taken) -> Call:
+    """A create is in doubt, an update goes again."""
+    if isinstance(one.job, CreateOpportunity):
+        return ends.doubt(one.hand, attempt=walk.attempt(), effects=ends.Effects(answers=False))
+    delay = walk.draw.choice([0, 900, 20_000])
+    return ends.reschedule(one.hand, delay_ms=delay, attempt=walk.attempt(), effects=lost(one.job))
+
+
+def unsent(walk: Walk, one: Taken) -> Call:
+    """Nothing has left."""
+    return ends.reschedule(one.hand, delay_ms=700, attempt=walk.attempt(), effects=ends.Effects(answers=False))
+
+
+def unreplicated(_: Walk, one: Taken) -> Call:
+    """Too few took note."""
+    return ends.not_replicated(one.hand)
+
+
+ENDINGS: Final[dict[str, Callable[[Walk, Taken], Call]]] = {
+    "throttled": throttled,
+    "refused": refused,
+    "rejected": rejected,
+    "exhausted": exhausted,
+    "answer_lost": answer_lost,
+    "unsent": unsent,
+    "unreplicated": unreplicated,
+}
 
 
 def end_unbegun(walk: Walk) -> Iterator[Call | None]:
@@ -505,6 +596,20 @@ def restore(walk: Walk) -> Iterator[Call | None]:
     yield claims.restore(most=draw.choice([1, 100]), crashes=draw.choice([1, 3]), ttl_s=TTL_S, not_after_ms=late)
 
 
+def crash_again(walk: Walk) -> Iterator[Call | None]:
+    """Whoever takes these jobs dies, again and again."""
+    for _ in range(walk.draw.randint(2, 5)):
+        walk.clockwork.passes(walk.draw.choice([300, 20_000, 200_000]))
+        yield promoting.promote(most=100, horizon_ms=HORIZON_MS, ttl_s=TTL_S, takes=0, look_ms=LOOK_MS)
+        yield claims.claim(LANES, most=3, lease_ms=LEASE_MS, worker="w", question=f"c{walk.number}")
+        if walk.draw.random() < 0.5:
+            yield from begin(walk)
+        walk.clockwork.passes(LEASE_MS)
+        walk.gone += walk.taken
+        walk.taken.clear()
+        yield claims.restore(most=100, crashes=walk.draw.choice([1, 3]), ttl_s=TTL_S)
+
+
 def promote(walk: Walk) -> Iterator[Call | None]:
     """What time alone decides."""
     draw = walk.draw
@@ -547,6 +652,12 @@ def look(walk: Walk) -> Iterator[Call | None]:
                 walk.clockwork.passes(leave.delay_ms + draw.choice([-3, 0, 0, 30]))
             else:
                 break
+    yield seen(walk, one)
+
+
+def seen(walk: Walk, one: promoting.Look) -> Call:
+    """What a look-up comes to."""
+    draw = walk.draw
     told = looking.Told(
         HISTORY,
         ends.Effects(answers=draw.choice([True, False, None])),
@@ -556,22 +667,15 @@ def look(walk: Walk) -> Iterator[Call | None]:
     )
     match draw.randrange(7):
         case 0 | 1:
-            yield looking.again(one, told, inquiry='{"n":1}', delay_ms=draw.choice([0, 8_000]))
+            return looking.again(one, told, inquiry='{"n":1}', delay_ms=draw.choice([0, 8_000]))
         case 2:
-            yield looking.ask_person(one, told, inquiry='{"n":2}', why="words")
+            return looking.ask_person(one, told, inquiry='{"n":2}', why="words")
         case 3 | 4:
-            yield looking.adopt(
-                one,
-                told,
-                opportunity_id=draw.choice([50, 5]),
-                result={"id": 50},
-                unmarked=draw.random() < 0.5,
-                ttl_s=TTL_S,
-            )
+            record, unmarked = draw.choice([50, 5]), draw.random() < 0.5
+            return looking.adopt(one, told, opportunity_id=record, result={"id": 50}, unmarked=unmarked, ttl_s=TTL_S)
         case 5:
-            yield looking.resend(one, told, why="words")
-        case _:
-            yield looking.bury(one, told, detail="words")
+            return looking.resend(one, told, why="words")
+    return looking.bury(one, told, detail="words")
 
 
 def whole_doubt(walk: Walk) -> Iterator[Call | None]:
@@ -820,9 +924,10 @@ DEEDS: Final[dict[str, int]] = {
     "late_question": 1,
     "settle": 6,
     "end_unbegun": 2,
-    "release": 2,
+    "release": 3,
     "renew": 1,
-    "restore": 3,
+    "restore": 2,
+    "crash_again": 1,
     "promote": 8,
     "time_passes": 12,
     "look": 4,
