@@ -400,3 +400,101 @@ def test_an_unreadable_outcome_time_aborts_nothing(desk: Desk) -> None:
 
     assert desk.run(made(ends.Hand(hand.tag, "one", 0), job)) == b"succeeded"
     assert desk.client.ttl(keys.job("one")) == 1
+
+
+def enqueued_again(_: Desk) -> None:
+    """It has a slot, and nobody has it in hand."""
+
+
+def claimed_again(desk: Desk) -> None:
+    """A worker has it in hand, and has not begun."""
+    desk.claim(worker="another")
+
+
+def refused_again(desk: Desk) -> None:
+    """It was sent, and refused."""
+    desk.bury(desk.send_next()[0])
+
+
+def sent_again(desk: Desk) -> None:
+    """It is under way."""
+    desk.send_next()
+
+
+def lost_again(desk: Desk) -> None:
+    """It was sent, and its answer was lost."""
+    desk.run(ends.doubt(desk.send_next()[0], attempt=ATTEMPT))
+
+
+def made_again(desk: Desk) -> None:
+    """It has succeeded."""
+    hand, job, _ = desk.send_next()
+    desk.run(made(hand, job, 78))
+
+
+@pytest.mark.parametrize("lost", [True, False])
+@pytest.mark.parametrize(
+    ("again", "too_many"),
+    [
+        (enqueued_again, ""),
+        (claimed_again, ""),
+        (refused_again, ""),
+        (sent_again, "unknown"),
+        (lost_again, "unknown"),
+        (made_again, "78"),
+    ],
+)
+async def test_a_repetition_under_a_forgotten_key_is_a_twin_or_told(
+    desk: Desk,
+    book: Book,
+    again: Callable[[Desk], None],
+    too_many: str,
+    lost: bool,  # noqa: FBT001 - drawn
+) -> None:
+    """Its producer repeated it while the first was under way: there is no second record that nobody knows of."""
+    job, repeated = deal(job_id="one", idempotency_key="k"), deal(job_id="two", idempotency_key="k")
+    memory = Memory(desk.client)
+    memory.take()
+    desk.enqueue(job)
+    hand, _, _ = desk.send_next()
+    memory.restore()
+    desk.enqueue(repeated)
+    again(desk)
+
+    settled = await tell(book, ends.doubt(hand, attempt=ATTEMPT) if lost else made(hand, job), job)
+
+    assert settled.recalled
+    assert settled.surplus is bool(too_many)
+    assert desk.field(job, "surplus") == too_many
+    assert desk.client.zrange(keys.SURPLUS, 0, -1) == ([b"one"] if too_many else [])
+    if again is not made_again:
+        assert desk.client.get("oppsync:idem:acme:k") == b"one"
+    # Whatever a person says of the second, it is not sent again.
+    desk.silence()
+    for place, call in ((keys.IN_DOUBT, operating.resend), (keys.DEAD, operating.replay)):
+        if b"two" in desk.client.zrange(place, 0, -1):
+            desk.run(call("two", by="me"))
+    assert desk.work_off() == []
+    if again is not made_again:
+        assert (desk.state(repeated), desk.field(repeated, "points_to")) == ("discarded", "one")
+    desk.enqueue(deal(job_id="three", idempotency_key="k"))
+    assert desk.client.exists(keys.job("three")) == 0
+
+
+async def test_a_first_job_that_was_not_sent_is_the_twin_of_one_that_succeeded_meanwhile(
+    desk: Desk, book: Book
+) -> None:
+    """Tried again it would make a second record."""
+    job, repeated = deal(job_id="one", idempotency_key="k"), deal(job_id="two", idempotency_key="k")
+    memory = Memory(desk.client)
+    memory.take()
+    desk.enqueue(job)
+    hand, _, _ = desk.send_next()
+    memory.restore()
+    desk.enqueue(repeated)
+    made_again(desk)
+
+    await tell(book, ends.reschedule(hand, delay_ms=0, attempt=ATTEMPT), job)
+
+    assert desk.work_off() == []
+    assert (desk.state(job), desk.field(job, "points_to")) == ("discarded", "two")

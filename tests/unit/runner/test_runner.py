@@ -305,3 +305,32 @@ async def test_a_defect_before_the_job_is_begun_is_that_jobs_end() -> None:
     assert end == Dead(Cause.INTERNAL, "an error of the worker's own, before anything was sent: ZeroDivisionError")
     (settled,) = book.settled
     assert (settled["to"], settled["cause"], settled["instance"]) == ("dead", "internal", "acme")
+
+
+@pytest.mark.parametrize("shares", ["id", "key", "nothing"])
+async def test_what_this_process_sends_is_waited_for_before_the_same_is_begun_again(shares: str) -> None:
+    """A ledger that forgot hands the job out again, or takes its producer's repetition under the key for a new job."""
+    first = CREATE.model_copy(update={"idempotency_key": "k"})
+    again = first.model_copy(
+        update={"id": {}, "key": {"job_id": "j3"}, "nothing": {"job_id": "j3", "idempotency_key": "other"}}[shares]
+    )
+    answered = asyncio.Event()
+
+    class SlowCrm(FakeCrm):
+        async def send(self, *args: Any, **given: Any) -> Any:
+            found = await super().send(*args, **given)
+            await answered.wait()
+            return found
+
+    book, crm = FakeBook([Go(1, None, 0, 0), Parked(State.DISCARDED, "twin")]), SlowCrm()
+    both = runner(book, crm)
+
+    one = asyncio.create_task(both.deliver(delivery(first)))
+    two = asyncio.create_task(both.deliver(delivery(again)))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(crm.sent) == 1
+    assert two.done() is (shares == "nothing")
+    answered.set()
+    await asyncio.gather(one, two)
+    assert book.answers == []

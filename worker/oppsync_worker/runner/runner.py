@@ -109,7 +109,7 @@ class Runner:
         self._draw = draw
         self._stopping = asyncio.Event()
         self._under_way: dict[str, asyncio.Event] = {}
-        """Jobs that are being begun or sent, each with what is set when that is over."""
+        """Jobs that are being begun or sent, by id and by idempotency key, each with what is set when that is over."""
 
     def stop(self) -> None:
         """Begin nothing more: what has not been sent is handed back."""
@@ -142,10 +142,13 @@ class Runner:
             state = await self._book.settle(call)
             self._reporter.parked(report, state or State.HELD, cause="unknown_instance")
             return Parked(state or State.HELD)
-        while other := self._under_way.get(job.job_id):
-            # A ledger that forgot hands out again what this very process has sent: what comes of that is waited for.
+        names = [job.job_id, *([f"{job.instance} {job.idempotency_key}"] if job.idempotency_key else [])]
+        while other := next((self._under_way[name] for name in names if name in self._under_way), None):
+            # A ledger that forgot hands out again what this very process has sent, or takes what its producer repeats
+            # for a new job: what comes of that is waited for.
             await other.wait()
-        self._under_way[job.job_id] = over = asyncio.Event()
+        over = asyncio.Event()
+        self._under_way |= dict.fromkeys(names, over)
         try:
             try:
                 begun = await self._begin(hand, job, instance, report, own=delivery.own)
@@ -158,7 +161,8 @@ class Runner:
             left_at = time.monotonic()
             end = await self._attempt(hand, job, instance, begun, report)
         finally:
-            del self._under_way[job.job_id]
+            for name in names:
+                del self._under_way[name]
             over.set()
         await self._book.left_late(job.instance, counted_at=begun.counted_at, late_s=left_at - begun.asked_at)
         return end
