@@ -8,13 +8,13 @@ import redis
 
 from integration.ledger.desk import ATTEMPT, TTL_S, Desk, change, deal
 from integration.ledger.forgetting import Memory
-from oppsync import CreateOpportunity, State
+from oppsync import CreateOpportunity, State, UpdateOpportunity
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.states import Cause
-from oppsync_worker.ledger import ends, keys, operating
+from oppsync_worker.ledger import claims, ends, keys, operating
 from oppsync_worker.ledger.begin import Go, Parked
 from oppsync_worker.ledger.book import Book, Settled
-from oppsync_worker.ledger.recalling import Sent
+from oppsync_worker.ledger.recalling import Sent, recall
 from oppsync_worker.ledger.scripts import Call
 from stage import time_passes, told
 
@@ -498,3 +498,84 @@ async def test_a_first_job_that_was_not_sent_is_the_twin_of_one_that_succeeded_m
 
     assert desk.work_off() == []
     assert (desk.state(job), desk.field(job, "points_to")) == ("discarded", "two")
+
+
+def forgotten_update(desk: Desk, name: str) -> tuple[ends.Hand, UpdateOpportunity]:
+    """An update that was sent, and of which the ledger knows nothing at all."""
+    job = change(5, job_id=name, title="old")
+    memory = Memory(desk.client)
+    memory.take()
+    desk.enqueue(job)
+    hand, _, _ = desk.send_next()
+    memory.restore()
+    return hand, job
+
+
+def lost(hand: ends.Hand, job: AnyJob) -> Call:
+    """No answer came."""
+    effects = ends.Effects(wrote=job.written(), unsure=True)
+    return ends.reschedule(hand, delay_ms=0, attempt=ATTEMPT, effects=effects)
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+async def test_an_update_that_was_forgotten_does_not_overtake_one_that_is_under_way(
+    desk: Desk, book: Book, names: tuple[str, str]
+) -> None:
+    """Nor is it sent after it, over what that one has written: it was enqueued first."""
+    first, job = forgotten_update(desk, names[0])
+    after = change(5, job_id=names[1], title="new")
+    desk.enqueue(after)
+    second, _, _ = desk.send_next()
+
+    await tell(book, lost(first, job), job)
+
+    desk.settle_down()
+    assert desk.work_off() == []
+    assert desk.state(job) == "blocked"
+    assert (await tell(book, made(second, after, 5), after)).state == State.SUCCEEDED
+    desk.settle_down()
+    assert desk.work_off() == []
+    assert (desk.state(job), desk.field(job, "cause")) == ("discarded", "superseded")
+    assert [*desk.client.scan_iter("oppsync:letters:*"), *desk.client.scan_iter("oppsync:newer:*")] == []
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+async def test_an_update_that_was_forgotten_goes_before_one_that_came_later(
+    desk: Desk, book: Book, names: tuple[str, str]
+) -> None:
+    """What nobody has sent yet can keep its order."""
+    first, job = forgotten_update(desk, names[0])
+    after = change(5, job_id=names[1], title="new")
+    desk.enqueue(after)
+    desk.claim()
+
+    await tell(book, lost(first, job), job)
+
+    desk.silence()
+    desk.settle_down()
+    desk.pass_time()
+    assert desk.work_off() == [job, after]
+    assert [*desk.client.scan_iter("oppsync:letters:*"), *desk.client.scan_iter("oppsync:newer:*")] == []
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+@pytest.mark.parametrize("first_to_be_missed", [0, 1])
+async def test_of_two_sent_updates_whose_workers_died_the_later_one_has_the_last_word(
+    desk: Desk, names: tuple[str, str], first_to_be_missed: int
+) -> None:
+    """The worker of the first died between telling the ledger what it forgot and settling it."""
+    first, job = forgotten_update(desk, names[0])
+    after = change(5, job_id=names[1], title="new")
+    desk.enqueue(after)
+    second, _, _ = desk.send_next()
+    desk.run(recall(lost(first, job), Sent(job, lease_ms=60_000), sent_ms_ago=1_000))
+    assert desk.states([job, after]) == ["sending", "sending"]
+
+    for hand in [(first, second), (second, first)][first_to_be_missed]:
+        desk.client.zadd(keys.LEASES, {hand.tag: 1})
+        desk.run(claims.restore(most=1, crashes=3, ttl_s=TTL_S))
+    for _ in range(3):
+        desk.settle_down()
+        desk.pass_time()
+    assert desk.work_off() == [after]
+    assert (desk.state(job), desk.field(job, "cause")) == ("discarded", "superseded")

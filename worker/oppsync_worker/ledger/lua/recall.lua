@@ -81,6 +81,31 @@ local function take_key()
   redis.call('HSET', key, 'key', a.key)
 end
 
+-- An update takes its place as the first that was sent. Another of its record may have been sent meanwhile, since this
+-- ledger had forgotten this one: then it stands behind that one. One that was forgotten whole comes before those that were
+-- enqueued after it was sent, and is remembered like a dead letter that may be replayed: what they write it must not
+-- overwrite, should it have to go again.
+local function take_place_in_line()
+  local update = read(id)
+  if not update.record then
+    join(update)
+    local line, number = line_of('record', update), nil
+    for _, other in ipairs(redis.call('ZRANGE', line, 0, -1)) do
+      local at, of = unpack(redis.call('HMGET', job_key(other), 'at', 'number'))
+      if other ~= id and of and tonumber(at or 0) > sent_at then number = math.min(tonumber(of), number or tonumber(of)) end
+    end
+    if number then
+      update.number = tostring(number - 0.5)
+      redis.call('HSET', key, 'number', update.number)
+      redis.call('ZADD', line, update.number, id)
+      if to ~= 'succeeded' then redis.call('ZADD', line_of('letters', update), update.number, id) end
+    end
+  end
+  local line = line_of('record', update)
+  local first = redis.call('ZRANGE', line, 0, 0, 'WITHSCORES')
+  if first[1] == id or tonumber(first[2] or 1) > 0 then redis.call('ZADD', line, 0, id) end
+end
+
 local function restate()
   if known then
     local left = place_of(state, job)
@@ -129,9 +154,7 @@ local function restate()
   if a.kind == CREATE then
     redis.call('HSET', key, 'marker_field', a.marker_field or '')
   else
-    job = read(id)
-    if not job.record then join(job) end
-    redis.call('ZADD', line_of('record', job), 0, id)
+    take_place_in_line()
   end
   tell('recalled', a.opportunity_id)
   return { 'recalled', twin }
