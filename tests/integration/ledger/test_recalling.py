@@ -1,5 +1,8 @@
 """A ledger that has forgotten its last writes meets a worker that has the truth in hand."""
 
+import base64
+import json
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -452,7 +455,7 @@ async def test_a_repetition_under_a_forgotten_key_is_a_twin_or_told(
     lost: bool,  # noqa: FBT001 - drawn
 ) -> None:
     """Its producer repeated it while the first was under way: there is no second record that nobody knows of."""
-    job, repeated = deal(job_id="one", idempotency_key="k"), deal(job_id="two", idempotency_key="k")
+    job, repeated = (deal(job_id=name, idempotency_key="k", external_ref="r") for name in ("one", "two"))
     memory = Memory(desk.client)
     memory.take()
     desk.enqueue(job)
@@ -477,7 +480,9 @@ async def test_a_repetition_under_a_forgotten_key_is_a_twin_or_told(
     assert desk.work_off() == []
     if again is not made_again:
         assert (desk.state(repeated), desk.field(repeated, "points_to")) == ("discarded", "one")
-    desk.enqueue(deal(job_id="three", idempotency_key="k"))
+        # And updates of the record still know whom they wait for.
+        assert desk.client.hget(f"{keys.PREFIX}making:acme", "r") == (b"one" if lost else None)
+    desk.enqueue(deal(job_id="three", idempotency_key="k", external_ref="r"))
     assert desk.client.exists(keys.job("three")) == 0
 
 
@@ -578,4 +583,64 @@ async def test_of_two_sent_updates_whose_workers_died_the_later_one_has_the_last
         desk.settle_down()
         desk.pass_time()
     assert desk.work_off() == [after]
+    assert (desk.state(job), desk.field(job, "cause")) == ("discarded", "superseded")
+
+
+@pytest.mark.parametrize("remembered", ["nothing", "pushed", "claimed"])
+@pytest.mark.parametrize("shape", ["plain", "for a worker to read"])
+@pytest.mark.parametrize("creates", [True, False])
+async def test_another_applications_job_that_goes_again_is_known_as_its_own(
+    desk: Desk,
+    book: Book,
+    remembered: str,
+    shape: str,
+    creates: bool,  # noqa: FBT001 - drawn
+) -> None:
+    """Or its own message, when its turn comes, would be taken for somebody else's under its id."""
+    job: AnyJob = deal(job_id="one") if creates else change(5, job_id="one")
+    memory = Memory(desk.client)
+    if remembered == "nothing":
+        memory.take()
+    desk.push(job)
+    if shape != "plain":
+        message = json.loads(desk.client.lpop("opportunities.interactive") or "")
+        message["headers"]["compression"] = "application/x-gzip"
+        message["properties"]["body_encoding"] = "base64"
+        body = message["body"] if isinstance(message["body"], str) else json.dumps(message["body"])
+        message["body"] = base64.b64encode(zlib.compress(body.encode())).decode()
+        desk.client.lpush("opportunities.interactive", json.dumps(message))
+    if remembered == "pushed":
+        memory.take()
+    ((hand, _),) = desk.claim()
+    if remembered == "claimed":
+        memory.take()
+    assert isinstance(desk.begin(hand, job), Go)
+    memory.restore()
+
+    sent = Sent(job, lease_ms=60_000, own=False)
+    await book.settle_sent(ends.reschedule(hand, delay_ms=0, attempt=ATTEMPT), sent, sent_at=0.0)
+
+    assert desk.work_off() == [job]
+    assert desk.state(job) == "succeeded"
+    assert list(desk.client.scan_iter("oppsync:job:raw-*")) == []
+
+
+async def test_an_update_that_left_its_line_takes_a_place_in_it_again(desk: Desk, book: Book) -> None:
+    """It was refused by then, another is under way, and its worker dies between telling and settling."""
+    first, job = forgotten_update(desk, "one")
+    desk.enqueue(job)
+    desk.bury(desk.send_next()[0])
+    after = change(5, job_id="two", title="new")
+    desk.enqueue(after)
+    second, _, _ = desk.send_next()
+    desk.run(recall(made(first, job, 5), Sent(job, lease_ms=60_000), sent_ms_ago=1_000))
+
+    desk.client.zadd(keys.LEASES, {first.tag: 1})
+    desk.run(claims.restore(most=1, crashes=3, ttl_s=TTL_S))
+
+    assert desk.state(job) == "blocked"
+    await tell(book, made(second, after, 5), after)
+    desk.settle_down()
+    desk.pass_time()
+    assert desk.work_off() == []
     assert (desk.state(job), desk.field(job, "cause")) == ("discarded", "superseded")

@@ -22,6 +22,8 @@ class Sent:
     marker_field: str | None = None
     attempts: int | None = None
     """How many attempts the job had, this one counted, if that is known."""
+    own: bool = True
+    """Whether one of our own producers wrote its message."""
 
     def message(self) -> str:
         """The job's message; empty for one that is too large to be written anew."""
@@ -57,6 +59,7 @@ def recall(call: Call, sent: Sent, *, sent_ms_ago: int) -> Call:
         "digest": digest(job),
         "marker_field": sent.marker_field,
         "attempts": sent.attempts,
+        "foreign": None if sent.own else 1,
         "opportunity_id": end.get("opportunity_id"),
         "wrote": end.get("wrote"),
         "unsure": end.get("unsure"),

@@ -159,7 +159,7 @@ class Runner:
             if not isinstance(begun, Go):
                 return begun
             left_at = time.monotonic()
-            end = await self._attempt(hand, job, instance, begun, report)
+            end = await self._attempt(hand, job, instance, begun, report, own=delivery.own)
         finally:
             for name in names:
                 del self._under_way[name]
@@ -193,11 +193,13 @@ class Runner:
         await self._book.release(hand.tag)
         return Parked(State.QUEUED)
 
-    async def _attempt(self, hand: ends.Hand, whole: AnyJob, instance: InstanceSettings, go: Go, report: Report) -> End:
+    async def _attempt(
+        self, hand: ends.Hand, whole: AnyJob, instance: InstanceSettings, go: Go, report: Report, *, own: bool
+    ) -> End:
         job = whole.without(go.overwritten) if go.overwritten else whole
         at, started = iso_utc(datetime.now(UTC)), time.monotonic()
         stale = started - go.asked_at > self._lease_s
-        sent = Sent(whole, lease_ms=int(self._lease_s * 1000), marker_field=instance.marker_field)
+        sent = Sent(whole, lease_ms=int(self._lease_s * 1000), marker_field=instance.marker_field, own=own)
         error: AttemptError
         try:
             answer = await self._send(job, instance, go, stale=stale)

@@ -8,6 +8,7 @@
 --   kind, instance, lane, key, ref, target, deadline, digest      of the job, as in enqueue and begin
 --   marker_field    that a create bore its marker in
 --   attempts        how many the job had with this one, where that is known
+--   foreign         '1': another application wrote its message
 --   opportunity_id  of the record (succeeded)
 --   wrote, unsure   as in settle
 -- Returns {'recalled'}: settle now, with the record of a twin (or '') if one was sent under its key; {'surplus', id}: the job has succeeded with another record already, or may have; or
@@ -102,6 +103,7 @@ local function take_place_in_line()
     end
   end
   local line = line_of('record', update)
+  redis.call('ZADD', line, 'NX', update.number, id)
   local first = redis.call('ZRANGE', line, 0, 0, 'WITHSCORES')
   if first[1] == id or tonumber(first[2] or 1) > 0 then redis.call('ZADD', line, 0, id) end
 end
@@ -138,6 +140,8 @@ local function restate()
   end
   redis.call('HSETNX', key, 'first_at', int(sent_at))
   redis.call('HSETNX', key, 'digest', a.digest)
+  -- Or its own message would be taken for a stranger's copy.
+  if not known and (a.foreign or own == '0') then redis.call('HSET', key, 'foreign', '1') end
   if a.ref then redis.call('HSETNX', key, 'ref', a.ref) end
   if a.target then redis.call('HSETNX', key, 'target', a.target) end
   if a.deadline and not known then redis.call('HSET', key, 'deadline', a.deadline) end
