@@ -200,3 +200,27 @@ def test_a_record_that_a_look_up_finds_counts_although_the_replica_never_heard_o
         eventually(lambda: pair.replica.zcard(keys.LEASES) == 0)
     assert crm.counters()["instances"]["acme"]["duplicates"] == 0
     assert received(crm) == 2
+
+
+@pytest.mark.parametrize("fault", ["", "drop_after_commit:method=POST,path=/crmopportunity"])
+def test_what_had_ended_when_the_replica_was_promoted_is_not_done_again_by_whoever_did_it(
+    pair: Pair, worker: Callable[..., Worker], crm: HostedSimulator, fault: str
+) -> None:
+    """The replica knows neither that the creates were sent nor that they succeeded, or are in doubt."""
+    if fault:
+        crm.add_fault(fault)
+    ended = {State.IN_DOUBT} if fault else {State.SUCCEEDED}
+    with JobClient(pair.url) as client:
+        jobs = client.enqueue_many(deals(10))
+        eventually(pair.is_level)
+        pair.link.freeze()
+        one = worker(REDIS_URL=pair.url, OPPSYNC_LEASE_SECONDS="20")
+        eventually(lambda: states(client, jobs) == ended)
+
+        pair.fail_over()
+        assert states(client, jobs) <= {State.QUEUED, State.WAITING}, "the replica does not lag: nothing is tried here"
+        crm.remove_faults()
+        eventually(lambda: states(client, jobs) <= {State.IN_DOUBT, State.SUCCEEDED}, within_s=40)
+        eventually(lambda: events(one).count("recalled") == 10)
+    assert len(crm.records("acme")) == 10
+    assert pair.replica.zcard(keys.SURPLUS) == 0

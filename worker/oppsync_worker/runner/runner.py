@@ -32,8 +32,9 @@ from oppsync_worker.ledger.connect import LedgerUnavailable
 from oppsync_worker.ledger.recalling import Sent
 from oppsync_worker.limits.budget import HORIZON_MS
 from oppsync_worker.observe.context import handling
-from oppsync_worker.policy.verdicts import decide
+from oppsync_worker.policy.verdicts import Doubt, decide
 from oppsync_worker.runner.ends import Abandoned, Dead, Done, End, Parked
+from oppsync_worker.runner.lately import Lately
 from oppsync_worker.runner.reports import Report, Reporter
 from oppsync_worker.runner.settling import effects_of, end_of, fulfil
 
@@ -108,6 +109,7 @@ class Runner:
         self._lease_s = lease_s
         self._draw = draw
         self._stopping = asyncio.Event()
+        self._lately = Lately()
         self._under_way: dict[str, asyncio.Event] = {}
         """Jobs that are being begun or sent, by id and by idempotency key, each with what is set when that is over."""
 
@@ -197,6 +199,10 @@ class Runner:
         self, hand: ends.Hand, whole: AnyJob, instance: InstanceSettings, go: Go, report: Report, *, own: bool
     ) -> End:
         job = whole.without(go.overwritten) if go.overwritten else whole
+        if ended := self._lately.forgotten(whole.job_id, go):
+            state = await self._book.settle(ended.under(hand))
+            self._reporter.notice("recalled", job_id=report.job_id, instance=report.instance)
+            return Done(ended.result) if ended.result is not None else Parked(state or State.UNKNOWN)
         at, started = iso_utc(datetime.now(UTC)), time.monotonic()
         stale = started - go.asked_at > self._lease_s
         sent = Sent(whole, lease_ms=int(self._lease_s * 1000), marker_field=instance.marker_field, own=own)
@@ -221,6 +227,8 @@ class Runner:
                 effects=ends.Effects(answers=True, wrote=() if creates else job.written()),
                 marker=ends.Marker(job.funnel_id, answer.marker_landed) if creates else None,
             )
+            if creates:
+                self._lately.keep(job.job_id, go, call, result)
             settled = await self._book.settle_sent(call, sent, sent_at=started)
             self._tell_of_forgetting(report, settled, answer.opportunity_id)
             if answer.marker_landed is False:
@@ -232,6 +240,8 @@ class Runner:
         attempt = report.as_attempt(at, error)
         effects = ends.NOTHING if stale else effects_of(job, error)
         end = fulfil(verdict, hand, instance, attempt, effects)
+        if isinstance(verdict, Doubt):
+            self._lately.keep(job.job_id, go, end, None)
         if stale:
             # Nothing has left, so there is no truth to tell but that.
             state = await self._book.settle(end)
