@@ -6,12 +6,18 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import strategies as st
 
 from oppsync import JobClient
 from oppsync_ops import redis_server
 from oppsync_ops.redis_server import RedisServer
 from oppsync_ops.simulator import HostedSimulator, SimulatorConfig, running_simulator
 from stage import Worker
+
+
+def pytest_collection_finish() -> None:
+    """On a fresh machine Hypothesis builds its tables of Unicode, for seconds, and blames the test that draws first."""
+    st.text().validate()
 
 
 @pytest.fixture(scope="session")

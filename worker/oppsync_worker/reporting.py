@@ -87,7 +87,7 @@ class JobReporter:
         """A person has to look at the record that is one too many."""
         made = f"made record {opportunity_id}" if opportunity_id else "may have made a record"
         stands = f"has record {other} already" if other else "was dropped"
-        said = f"a request {made}, although its job {stands}: Redis had forgotten what was sent"
+        said = f"a request {made}, although its job {stands}: Redis had forgotten what was sent, or a person decided"
         self._observer.alarm("surplus", job_id=report.job_id, instance=report.instance, detail=said)
 
     def looked(self, looked: Looked) -> None:

@@ -96,7 +96,9 @@ def resend(
         yes=yes,
         as_json=as_json,
         allowed=lambda one: force or one.is_a_persons,
-        call=lambda job_id: operating.resend(job_id, by=by),
+        call=lambda one: operating.resend(
+            one.job_id, by=by, seen=(one.attempt, one.replays), is_a_persons=one.is_a_persons
+        ),
         said="sent again",
         more=["--force"] if force else [],
     )
@@ -119,7 +121,7 @@ def discard(*, job_ids: tuple[str, ...], instance: str | None, everything: bool,
         yes=yes,
         as_json=as_json,
         allowed=lambda _: True,
-        call=lambda job_id: operating.discard(job_id, state=State.IN_DOUBT, by=by, ttl_s=ttl_s),
+        call=lambda one: operating.discard(one.job_id, state=State.IN_DOUBT, by=by, ttl_s=ttl_s),
         said="discarded",
         more=[],
     )
@@ -134,7 +136,7 @@ def _act(
     yes: bool,
     as_json: bool,
     allowed: Callable[[Doubt], bool],
-    call: Callable[[str], Call],
+    call: Callable[[Doubt], Call],
     said: str,
     more: list[str],
 ) -> int:
@@ -144,14 +146,14 @@ def _act(
         )
     with connected(acting=True) as client:
         found = _chosen(client, job_ids, instance)
-        chosen = [one.job_id for one in found if allowed(one)]
+        chosen = [one for one in found if allowed(one)]
         refused = Counter({"still looked for": len(found) - len(chosen)})
         missing = [job_id for job_id in job_ids if job_id not in {one.job_id for one in found}]
         refused += Counter(entry.get("state", State.UNKNOWN.value) for entry in read(client, missing, ["state"]))
         if len(chosen) > 1 and not yes:
             given = [*job_ids, *(["--instance", instance] if instance else []), *(["--all"] if everything else [])]
             return _plan(verb, chosen, refused, shlex.join(["oppsync", "doubt", verb, *given, *more, "--yes"]), as_json)
-        answers = Counter(operating.word(run(client, call(job_id))) for job_id in chosen)
+        answers = Counter(operating.word(run(client, call(one))) for one in chosen)
     return _tell(answers + refused, f"were {said}", as_json=as_json)
 
 
@@ -162,7 +164,7 @@ def _chosen(client: Redis, job_ids: Sequence[str], instance: str | None) -> list
     return read_doubts(client, instance=instance, most=MOST, persons_only=True)
 
 
-def _plan(verb: str, chosen: list[str], refused: Counter[str], command: str, as_json: bool) -> int:  # noqa: FBT001
+def _plan(verb: str, chosen: list[Doubt], refused: Counter[str], command: str, as_json: bool) -> int:  # noqa: FBT001
     if as_json:
         print_json({"dry_run": True, "selected": len(chosen), "refused": dict(+refused), "command": command})
     else:

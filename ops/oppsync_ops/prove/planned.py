@@ -142,7 +142,7 @@ def versions_in(document: Mapping[str, Any]) -> dict[str, int]:
     fields = document.get("fields")
     if isinstance(fields, Mapping) and CUSTOM_FIELD in fields:
         text = str(fields[CUSTOM_FIELD])
-        found[FIELD] = int(text[1:]) if text[:1] == "v" and text[1:].isdigit() else None
+        found[FIELD] = int(text[1:]) if text[:1] == "v" and text[1:].isdecimal() else None
     return {name: version for name, version in found.items() if version is not None}
 
 

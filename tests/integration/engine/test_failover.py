@@ -13,8 +13,9 @@ from oppsync import CreateOpportunity, JobClient, State
 from oppsync_ops import redis_server
 from oppsync_ops.proxy import Proxy, proxied
 from oppsync_ops.simulator import HostedSimulator
-from oppsync_worker.ledger import keys
-from stage import Worker, eventually
+from oppsync_worker.ledger import keys, operating
+from oppsync_worker.ledger.scripts import run
+from stage import INSTANCES, Worker, eventually, handed_over
 
 
 @dataclass
@@ -166,3 +167,60 @@ def test_what_happens_without_waiting_for_a_replica_is_told(
     surplus = int(pair.replica.hget(keys.job(job), "surplus") or 0)
     assert {outcome.opportunity_id, surplus} == records
     eventually(lambda: "surplus" in [*events(one), *events(two)])
+
+
+def test_a_record_that_a_look_up_finds_counts_although_the_replica_never_heard_of_a_doubt(
+    pair: Pair, worker: Callable[..., Worker], crm: HostedSimulator, tmp_path: Path
+) -> None:
+    """For the promoted replica the create was never sent: it must not go, once its record has been seen."""
+    settings = tmp_path / "instances.toml"
+    settings.write_text(INSTANCES.replace("[globex]", "[acme.reconcile]\nprobe_after_seconds = [0.3, 60]\n[globex]", 1))
+    crm.configure(latency_ms=3000)
+    crm.add_fault("drop_after_commit:method=POST,path=/crmopportunity,times=1")
+    with JobClient(pair.url) as client:
+        (job,) = client.enqueue_many(deals(1))
+        eventually(pair.is_level)
+        pair.link.freeze()
+        one = worker(REDIS_URL=pair.url, OPPSYNC_LEASE_SECONDS="20", SPRINTHUB_INSTANCES_FILE=str(settings))
+        eventually(lambda: received(crm) == 2, what="a look-up")
+        assert states(client, [job]) == {State.IN_DOUBT}
+
+        pair.replica.replicaof("NO", "ONE")
+        # Or the create might be sent before the look-up has its answer.
+        run(pair.replica, operating.hold("acme", cause="operator", note=""))
+        pair.fail_over()
+        assert states(client, [job]) <= {State.QUEUED, State.WAITING}, "the replica does not lag: nothing is tried here"
+        eventually(lambda: states(client, [job]) == {State.SUCCEEDED}, within_s=40)
+        run(pair.replica, operating.unhold("acme"))
+
+        (record,) = crm.records("acme")
+        assert client.outcome(job).opportunity_id == record["id"]
+        assert "recalled" in events(one)
+        eventually(lambda: handed_over(pair.replica, "interactive") == 0)
+        eventually(lambda: pair.replica.zcard(keys.LEASES) == 0)
+    assert crm.counters()["instances"]["acme"]["duplicates"] == 0
+    assert received(crm) == 2
+
+
+@pytest.mark.parametrize("fault", ["", "drop_after_commit:method=POST,path=/crmopportunity"])
+def test_what_had_ended_when_the_replica_was_promoted_is_not_done_again_by_whoever_did_it(
+    pair: Pair, worker: Callable[..., Worker], crm: HostedSimulator, fault: str
+) -> None:
+    """The replica knows neither that the creates were sent nor that they succeeded, or are in doubt."""
+    if fault:
+        crm.add_fault(fault)
+    ended = {State.IN_DOUBT} if fault else {State.SUCCEEDED}
+    with JobClient(pair.url) as client:
+        jobs = client.enqueue_many(deals(10))
+        eventually(pair.is_level)
+        pair.link.freeze()
+        one = worker(REDIS_URL=pair.url, OPPSYNC_LEASE_SECONDS="20")
+        eventually(lambda: states(client, jobs) == ended)
+
+        pair.fail_over()
+        assert states(client, jobs) <= {State.QUEUED, State.WAITING}, "the replica does not lag: nothing is tried here"
+        crm.remove_faults()
+        eventually(lambda: states(client, jobs) <= {State.IN_DOUBT, State.SUCCEEDED}, within_s=40)
+        eventually(lambda: events(one).count("recalled") == 10)
+    assert len(crm.records("acme")) == 10
+    assert pair.replica.zcard(keys.SURPLUS) == 0

@@ -133,6 +133,10 @@ def _refuse(claim: Claim) -> End:
     return ends.refuse_credential(claim.hand, fingerprint="one", attempt=_ATTEMPT), False
 
 
+def _refuse_for_good(claim: Claim) -> End:
+    return ends.refuse_credential(claim.hand, fingerprint="one", attempt=_ATTEMPT, max_refusals=1), False
+
+
 def _bury(claim: Claim) -> End:
     answers = ends.Effects(answers=True)
     return ends.bury(claim.hand, cause=Cause.REJECTED, detail="", attempt=_ATTEMPT, effects=answers), False
@@ -146,6 +150,7 @@ ENDINGS: dict[str, Callable[[Claim], End]] = {
     "wait": _wait,
     "briefly": _briefly,
     "refuse": _refuse,
+    "refuse for good": _refuse_for_good,
     "bury": _bury,
 }
 ANSWERS = ["succeed", *ENDINGS]

@@ -42,8 +42,11 @@ def what_names_a_job_is_filed(seen: Snapshot, known: Mapping[str, AnyJob]) -> No
         if job is None or not begun_before:
             continue
         assert entry.get("ref") == job.external_ref, job_id
-        # One that found its key taken by another request stands under none: sent back, it will find it taken again.
-        assert entry.get("key") == job.idempotency_key or "points_to" in entry, job_id
+        # One that found its key taken by another request stands under none: sent back, it finds it taken again, or has
+        # it by the time it is sent.
+        found_taken = "replays" in entry and entry["state"] not in {"sending", "succeeded"}
+        assert entry.get("key") == job.idempotency_key or found_taken, job_id
+        assert "points_to" not in entry, f"{job_id} is {entry['state']}, and points to {entry['points_to']}"
         if job.idempotency_key and entry["state"] == "succeeded":
             other = succeeded.setdefault((job.instance, job.idempotency_key), job_id)
             assert other == job_id, f"{other} and {job_id} succeeded under one idempotency key"

@@ -79,6 +79,9 @@ class Lives(RuleBasedStateMachine):
         """Record and field -> the updates that may have written it, by job id, with their numbers."""
         self.unsure: dict[tuple[str, str], str] = {}
         """Record -> the update of which an answer was lost, and which may still be carried out."""
+        self.successes: dict[str, int] = defaultdict(int)
+        self.first_refused: dict[str, int] = {}
+        """Instance -> how often it succeeded; and how often it had when a job was refused first."""
         self.focus = Focus.EVERYTHING
         self.abort_at = 0
         """Before which of its writes the next script is aborted; 0 for none."""
@@ -347,6 +350,10 @@ class Lives(RuleBasedStateMachine):
             assert self.entry(claim.job.job_id) == entry, "whoever owns the job no more has changed it"
         elif state is not None:
             assert "crashes" not in self.entry(claim.job.job_id), "a worker that came to an end was not taken down"
+        if state is not None and how.startswith("refuse"):
+            self.is_refused_by_right(claim.job, state)
+        elif state == State.SUCCEEDED:
+            self.successes[claim.job.instance] += 1
         if how != "succeed":
             assert self.paused_till(claim.job.instance) >= paused_till, "a throttle has made a pause shorter"
         if state is not None and carried_out is False:
@@ -356,6 +363,18 @@ class Lives(RuleBasedStateMachine):
         if state is not None and carried_out is None and isinstance(claim.job, UpdateOpportunity):
             assert token == claim.tag
             self.is_unsure(claim.job.job_id)
+
+    def is_refused_by_right(self, job: AnyJob, state: State) -> None:
+        """A job dies of it only if others succeed; an instance is held only if others are refused as well."""
+        succeeded, first = self.successes[job.instance], self.first_refused
+        before = first.setdefault(job.job_id, succeeded)
+        assert state in {State.SCHEDULED, State.HELD, State.DEAD}
+        if state == State.DEAD:
+            assert succeeded > before, f"{job.job_id} is dead of a refusal, and nobody has succeeded since its first"
+        if state == State.HELD:
+            assert self.client.exists(f"oppsync:hold:{job.instance}")
+            others = [one for one in first if one != job.job_id and self.known[one].instance == job.instance]
+            assert others, f"{job.instance} is held because one job alone was refused"
 
     def paused_till(self, instance: str) -> float:
         """Until when nobody calls the instance."""

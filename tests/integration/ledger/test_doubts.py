@@ -13,7 +13,7 @@ from oppsync_worker.ledger import ends, keys, looking, operating
 from oppsync_worker.ledger.looking import LookNever, LookNow, LookSoon, Told
 from oppsync_worker.ledger.promoting import Look
 from oppsync_worker.ledger.scripts import Call
-from stage import told
+from stage import time_passes, told
 
 TOLD = Told(history="{}", effects=ends.Effects(answers=True))
 PROBES = f"{keys.PREFIX}probes"
@@ -312,3 +312,32 @@ def test_a_look_up_that_is_overtaken_by_a_person_keeps_nobody_waiting(desk: Desk
     assert desk.leave(look) == LookNever()
 
     assert desk.client.zcard(f"{keys.PREFIX}inflight:acme") == 0
+
+
+def test_of_two_people_who_have_a_doubt_sent_again_one_does(desk: Desk) -> None:
+    """By the time of the second it is another doubt, and nobody has looked for what the first one has made."""
+    job, _ = doubt(desk)
+    desk.run(looking.ask_person(desk.look(), TOLD, inquiry="{}", why="words"))
+    seen = operating.resend(job.job_id, by="two", seen=(1, 0), is_a_persons=True)
+    assert (
+        operating.word(desk.run(operating.resend(job.job_id, by="one", seen=(1, 0), is_a_persons=True))) == "in_doubt"
+    )
+
+    assert operating.word(desk.run(seen)) == "scheduled"
+    desk.run(time_passes())
+    hand, _, _ = desk.send_next()
+    assert operating.word(desk.run(seen)) == "sending"
+    desk.run(ends.doubt(hand, attempt=ATTEMPT))
+    assert operating.word(desk.run(seen)) == "changed"
+    assert desk.state(job) == "in_doubt"
+
+
+def test_a_doubt_that_workers_look_into_again_is_not_sent_again_by_who_saw_it_waiting_for_a_person(desk: Desk) -> None:
+    """Somebody else has just asked them to."""
+    job, _ = doubt(desk)
+    desk.run(looking.ask_person(desk.look(), TOLD, inquiry="{}", why="words"))
+    desk.run(operating.inquire(job.job_id, by="one"))
+
+    seen = operating.resend(job.job_id, by="two", seen=(1, 0), is_a_persons=True)
+    assert operating.word(desk.run(seen)) == "changed"
+    assert operating.word(desk.run(operating.resend(job.job_id, by="two", seen=(1, 0)))) == "in_doubt"

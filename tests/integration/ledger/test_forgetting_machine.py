@@ -14,18 +14,23 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from integration.ledger import laws
-from integration.ledger.desk import ATTEMPT, Desk, change, deal
+from integration.ledger.desk import ATTEMPT, TTL_S, Desk, change, deal
 from integration.ledger.drawn import A_MINUTE_MS, ANY
 from integration.ledger.forgetting import Memory
 from integration.ledger.snapshot import Snapshot
 from oppsync import CreateOpportunity, State
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.states import Cause
-from oppsync_worker.ledger import ends, keys, operating
+from oppsync_worker.contract.wire import read_message
+from oppsync_worker.ledger import ends, keys, looking, operating
 from oppsync_worker.ledger.begin import Go
+from oppsync_worker.ledger.looking import Told
+from oppsync_worker.ledger.promoting import Look
 from oppsync_worker.ledger.recalling import Sent, as_sent, is_forgotten, recall, recalled
 from oppsync_worker.ledger.scripts import Call
+from stage import told
 
+TOLD = Told(history="{}", effects=ends.NOTHING)
 HOW = ["succeed", "succeed", "lost", "refuse", "unsent", "throttle"]
 
 
@@ -51,14 +56,35 @@ class Forgetting(RuleBasedStateMachine):
         """Tags under which something was sent since the replica was level; and of which the ledger forgot that."""
         self.settled: dict[str, str] = {}
         """What was told of a job since Redis forgot last, and must not be sent again for."""
+        self.hidden: dict[str, int] = {}
+        """Records of creates whose answer was lost: a look-up finds them, also when the ledger forgot all of it."""
+        self.looks: list[Look] = []
+        self.looked_for: set[str] = set()
+        self.desk.run(told("acme", probe_ms=0))
+        self.memory.take()
 
     @rule(creates=st.booleans(), record=st.integers(5, 6))
     def enqueue(self, creates: bool, record: int) -> None:  # noqa: FBT001 - drawn
         """A producer."""
         name = f"job-{next(self.numbers)}"
-        job: AnyJob = deal(job_id=name, external_ref=name) if creates else change(record, job_id=name, title=name)
+        job: AnyJob = (
+            deal(job_id=name, external_ref=name, idempotency_key=name)
+            if creates
+            else change(record, job_id=name, title=name, idempotency_key=name)
+        )
         self.jobs[name] = job
         self.desk.enqueue(job)
+
+    @rule(which=ANY)
+    def repeat(self, which: int) -> None:
+        """A producer that was not answered makes the same job anew, under its key."""
+        in_hand = [job for _, job in self.waiting + self.sent]
+        if not in_hand:
+            return
+        job = in_hand[which % len(in_hand)]
+        name = f"job-{next(self.numbers)}"
+        self.jobs[name] = again = job.model_copy(update={"job_id": name})
+        self.desk.enqueue(again)
 
     @rule(most=st.integers(1, 3))
     def claim(self, most: int) -> None:
@@ -92,6 +118,8 @@ class Forgetting(RuleBasedStateMachine):
             if state == State.SUCCEEDED:
                 self.settled[job.job_id] = "it has succeeded"
         elif how == "lost" and creates:
+            if record % 2:
+                self.hidden[job.job_id] = record
             known = {State.IN_DOUBT} if hand.tag in self.forgotten else {State.IN_DOUBT, None}
             assert surplus or state in known, f"nobody looks for what {job.job_id} may have made"
             if state == State.IN_DOUBT:
@@ -115,16 +143,40 @@ class Forgetting(RuleBasedStateMachine):
                 return ends.reschedule(hand, delay_ms=A_MINUTE_MS, attempt=ATTEMPT)
         return ends.wait(hand, cool_down_ms=0, limit=None, attempt=ATTEMPT)
 
-    def tell(self, call: Call, job: AnyJob) -> tuple[State | None, bool]:
+    def tell(self, call: Call, job: AnyJob, *, attempts: int | None = None) -> tuple[State | None, bool]:
         """As `Book.settle_sent` does; each script may have to be asked twice."""
+        surplus, sent = False, Sent(job, lease_ms=A_MINUTE_MS, attempts=attempts)
         for _ in range(3):
             answer: Any = self.desk.run(as_sent(call))
             if not is_forgotten(answer):
-                return ends.ended(answer), False
-            told = recalled(self.desk.run(recall(call, Sent(job, lease_ms=A_MINUTE_MS), sent_ms_ago=10)))
-            if not told.settle:
-                return told.state, told.surplus
+                return ends.ended(answer), surplus
+            known = recalled(self.desk.run(recall(call, sent, sent_ms_ago=10)))
+            surplus = surplus or known.surplus
+            if not known.settle:
+                return known.state, surplus
         raise AssertionError("the ledger does not understand")
+
+    @rule()
+    def look(self) -> None:
+        """Workers ask the CRM for what is in doubt."""
+        self.looks += self.desk.looks()
+        self.looked_for |= {look.job_id for look in self.looks}
+
+    @precondition(lambda self: self.looks)
+    @rule(which=ANY)
+    def find(self, which: int) -> None:
+        """It is there, or the look-up is lost."""
+        look = self.looks.pop(which % len(self.looks))
+        record = self.hidden.get(look.job_id)
+        if record is None:
+            return
+        answer = self.desk.run(looking.adopt(look, TOLD, opportunity_id=record, result={}, unmarked=False, ttl_s=TTL_S))
+        if answer == b"lost":
+            call = looking.recall_adopted(look, TOLD, opportunity_id=record, result={}, ttl_s=TTL_S)
+            state, surplus = self.tell(call, read_message(look.message), attempts=look.attempts)
+            assert surplus or state == State.SUCCEEDED, f"the record of {look.job_id} was found, and not believed"
+        self.made[look.job_id].add(record)
+        self.settled[look.job_id] = "its record was found"
 
     @rule(dies=st.booleans())
     def leases_run_out(self, dies: bool) -> None:  # noqa: FBT001 - drawn
@@ -163,10 +215,22 @@ class Forgetting(RuleBasedStateMachine):
     @rule(
         creates=st.booleans(),
         level=st.sampled_from(["nothing", "enqueued", "enqueued", "claimed"]),
-        meanwhile=st.sampled_from(["", "claim begin", "claim begin end", "claim begin end", "enqueue claim begin"]),
+        meanwhile=st.sampled_from(
+            [
+                "",
+                "claim begin",
+                "claim begin end",
+                "claim begin end",
+                "enqueue claim begin",
+                "repeat",
+                "repeat claim begin",
+                "repeat claim begin end",
+            ]
+        ),
+        looks=st.booleans(),
         how=st.sampled_from(["succeed", "succeed", "lost", *HOW]),
     )
-    def a_replica_lags(self, creates: bool, level: str, meanwhile: str, how: str) -> None:  # noqa: FBT001 - drawn
+    def a_replica_lags(self, creates: bool, level: str, meanwhile: str, looks: bool, how: str) -> None:  # noqa: FBT001 - drawn
         """What chance seldom brings together: a request is forgotten, others go on, and its answer comes."""
         steps = {
             "nothing": lambda: None,
@@ -178,20 +242,57 @@ class Forgetting(RuleBasedStateMachine):
             if name == level:
                 self.replicate()
         self.begin_all()
+        if looks:
+            # What is forgotten has come as far as a look-up that is under way.
+            self.settle(-1, "lost")
+            self.look()
         self.fail_over()
         for step_name in meanwhile.split():
             match step_name:
                 case "enqueue":
                     self.enqueue(creates, 5)
+                case "repeat":
+                    self.repeat(-1)
                 case "claim":
                     self.claim(3)
                 case "begin":
                     self.begin_all()
                 case _:
                     self.settle(-1, how)
+        while looks and self.looks:
+            self.find(-1)
         self.settle(0, how)
         self.time_passes()
         self.claim(3)
+        self.begin_all()
+
+    @rule(
+        creates=st.booleans(),
+        first=st.sampled_from(["succeed", "lost", "unsent", "refuse"]),
+        second=st.sampled_from(["succeed", "lost", "unsent", "refuse", "", ""]),
+        sooner=st.booleans(),
+    )
+    def a_producer_repeats_what_is_forgotten(self, creates: bool, first: str, second: str, sooner: bool) -> None:  # noqa: FBT001 - drawn
+        """As another job under the same key, while the first one is under way; both may have been sent."""
+        self.replicate()
+        self.enqueue(creates, 5)
+        self.claim(100)
+        self.begin_all()
+        self.fail_over()
+        self.repeat(-1)
+        name = f"job-{max(int(name.removeprefix('job-')) for name in self.jobs) - 1}"
+        mine = [at for at, (_, job) in enumerate(self.sent) if job.job_id == name]
+        if second:
+            self.claim(100)
+            self.begin_all()
+            if sooner:
+                self.settle(-1, second)
+        for at in mine:
+            self.settle(at, first)
+        if second and not sooner:
+            self.settle(-1, second)
+        self.time_passes()
+        self.claim(100)
         self.begin_all()
 
     def begin_all(self) -> None:
@@ -217,6 +318,12 @@ class Forgetting(RuleBasedStateMachine):
             told = {entry.get("opportunity_id", ""), *entry.get("surplus", "").split(",")}
             silent = {str(one) for one in made} - told
             assert not silent, f"{silent} of {job_id} are not in {told}"
+        by_key: dict[str | None, list[str]] = defaultdict(list)
+        for job_id in self.made:
+            by_key[self.jobs[job_id].idempotency_key].append(job_id)
+        for key, twins in by_key.items():
+            known = self.client.zmscore(keys.SURPLUS, twins)
+            assert len(twins) == 1 or any(known), f"{twins} made a record each under the key {key}, and nobody is told"
         tags = {key.decode().removeprefix("oppsync:claim:") for key in self.client.scan_iter("oppsync:claim:*")}
         assert tags == {tag.decode() for tag in self.client.zrange(keys.LEASES, 0, -1)}
 
@@ -233,7 +340,7 @@ class Forgetting(RuleBasedStateMachine):
         laws.lanes_hold_only_what_can_be_sent_now(seen, ())
         laws.interactive_updates_wait_for_nobody_in_bulk(seen)
         laws.calls_are_counted_once(seen)
-        laws.places_in_flight_are_for_calls(seen, ["acme"])
+        laws.places_in_flight_are_for_calls(seen, ["acme"], self.looked_for)
         laws.nobody_is_first_and_blocked(seen)
 
     def teardown(self) -> None:

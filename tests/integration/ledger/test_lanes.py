@@ -415,3 +415,14 @@ def test_filing_goes_on_behind_what_there_is_no_room_for(desk: Desk) -> None:
 
     assert set(desk.states(theirs)) == {"waiting"}
     assert desk.client.lrange(LANES[0], 0, -1) == before
+
+
+def test_of_those_who_get_slots_together_the_first_in_line_is_claimed_first(desk: Desk) -> None:
+    """Hands may be short: the slot of whoever is claimed last grows old."""
+    jobs = [deal(title=str(number), job_id=f"job-{number}") for number in range(8)]
+    desk.run(operating.hold("acme", cause="operator", note=""))
+    desk.enqueue(*jobs)
+    desk.run(operating.unhold("acme"))
+    desk.run(time_passes())
+
+    assert [job.title for _, job in desk.claim(3) + desk.claim(5)] == [job.title for job in jobs]

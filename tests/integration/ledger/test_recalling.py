@@ -1,5 +1,8 @@
 """A ledger that has forgotten its last writes meets a worker that has the truth in hand."""
 
+import base64
+import json
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -8,13 +11,13 @@ import redis
 
 from integration.ledger.desk import ATTEMPT, TTL_S, Desk, change, deal
 from integration.ledger.forgetting import Memory
-from oppsync import CreateOpportunity, State
+from oppsync import CreateOpportunity, State, UpdateOpportunity
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.states import Cause
-from oppsync_worker.ledger import ends, keys, operating
+from oppsync_worker.ledger import claims, ends, keys, operating
 from oppsync_worker.ledger.begin import Go, Parked
 from oppsync_worker.ledger.book import Book, Settled
-from oppsync_worker.ledger.recalling import Sent
+from oppsync_worker.ledger.recalling import Sent, recall
 from oppsync_worker.ledger.scripts import Call
 from stage import time_passes, told
 
@@ -400,3 +403,244 @@ def test_an_unreadable_outcome_time_aborts_nothing(desk: Desk) -> None:
 
     assert desk.run(made(ends.Hand(hand.tag, "one", 0), job)) == b"succeeded"
     assert desk.client.ttl(keys.job("one")) == 1
+
+
+def enqueued_again(_: Desk) -> None:
+    """It has a slot, and nobody has it in hand."""
+
+
+def claimed_again(desk: Desk) -> None:
+    """A worker has it in hand, and has not begun."""
+    desk.claim(worker="another")
+
+
+def refused_again(desk: Desk) -> None:
+    """It was sent, and refused."""
+    desk.bury(desk.send_next()[0])
+
+
+def sent_again(desk: Desk) -> None:
+    """It is under way."""
+    desk.send_next()
+
+
+def lost_again(desk: Desk) -> None:
+    """It was sent, and its answer was lost."""
+    desk.run(ends.doubt(desk.send_next()[0], attempt=ATTEMPT))
+
+
+def made_again(desk: Desk) -> None:
+    """It has succeeded."""
+    hand, job, _ = desk.send_next()
+    desk.run(made(hand, job, 78))
+
+
+@pytest.mark.parametrize("lost", [True, False])
+@pytest.mark.parametrize(
+    ("again", "too_many"),
+    [
+        (enqueued_again, ""),
+        (claimed_again, ""),
+        (refused_again, ""),
+        (sent_again, "unknown"),
+        (lost_again, "unknown"),
+        (made_again, "78"),
+    ],
+)
+async def test_a_repetition_under_a_forgotten_key_is_a_twin_or_told(
+    desk: Desk,
+    book: Book,
+    again: Callable[[Desk], None],
+    too_many: str,
+    lost: bool,  # noqa: FBT001 - drawn
+) -> None:
+    """Its producer repeated it while the first was under way: there is no second record that nobody knows of."""
+    job, repeated = (deal(job_id=name, idempotency_key="k", external_ref="r") for name in ("one", "two"))
+    memory = Memory(desk.client)
+    memory.take()
+    desk.enqueue(job)
+    hand, _, _ = desk.send_next()
+    memory.restore()
+    desk.enqueue(repeated)
+    again(desk)
+
+    settled = await tell(book, ends.doubt(hand, attempt=ATTEMPT) if lost else made(hand, job), job)
+
+    assert settled.recalled
+    assert settled.surplus is bool(too_many)
+    assert desk.field(job, "surplus") == too_many
+    assert desk.client.zrange(keys.SURPLUS, 0, -1) == ([b"one"] if too_many else [])
+    if again is not made_again:
+        assert desk.client.get("oppsync:idem:acme:k") == b"one"
+    # Whatever a person says of the second, it is not sent again.
+    desk.silence()
+    for place, call in ((keys.IN_DOUBT, operating.resend), (keys.DEAD, operating.replay)):
+        if b"two" in desk.client.zrange(place, 0, -1):
+            desk.run(call("two", by="me"))
+    assert desk.work_off() == []
+    if again is not made_again:
+        assert (desk.state(repeated), desk.field(repeated, "points_to")) == ("discarded", "one")
+        # And updates of the record still know whom they wait for.
+        assert desk.client.hget(f"{keys.PREFIX}making:acme", "r") == (b"one" if lost else None)
+    desk.enqueue(deal(job_id="three", idempotency_key="k", external_ref="r"))
+    assert desk.client.exists(keys.job("three")) == 0
+
+
+async def test_a_first_job_that_was_not_sent_is_the_twin_of_one_that_succeeded_meanwhile(
+    desk: Desk, book: Book
+) -> None:
+    """Tried again it would make a second record."""
+    job, repeated = deal(job_id="one", idempotency_key="k"), deal(job_id="two", idempotency_key="k")
+    memory = Memory(desk.client)
+    memory.take()
+    desk.enqueue(job)
+    hand, _, _ = desk.send_next()
+    memory.restore()
+    desk.enqueue(repeated)
+    made_again(desk)
+
+    await tell(book, ends.reschedule(hand, delay_ms=0, attempt=ATTEMPT), job)
+
+    assert desk.work_off() == []
+    assert (desk.state(job), desk.field(job, "points_to")) == ("discarded", "two")
+
+
+def forgotten_update(desk: Desk, name: str) -> tuple[ends.Hand, UpdateOpportunity]:
+    """An update that was sent, and of which the ledger knows nothing at all."""
+    job = change(5, job_id=name, title="old")
+    memory = Memory(desk.client)
+    memory.take()
+    desk.enqueue(job)
+    hand, _, _ = desk.send_next()
+    memory.restore()
+    return hand, job
+
+
+def lost(hand: ends.Hand, job: AnyJob) -> Call:
+    """No answer came."""
+    effects = ends.Effects(wrote=job.written(), unsure=True)
+    return ends.reschedule(hand, delay_ms=0, attempt=ATTEMPT, effects=effects)
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+async def test_an_update_that_was_forgotten_does_not_overtake_one_that_is_under_way(
+    desk: Desk, book: Book, names: tuple[str, str]
+) -> None:
+    """Nor is it sent after it, over what that one has written: it was enqueued first."""
+    first, job = forgotten_update(desk, names[0])
+    after = change(5, job_id=names[1], title="new")
+    desk.enqueue(after)
+    second, _, _ = desk.send_next()
+
+    await tell(book, lost(first, job), job)
+
+    desk.settle_down()
+    assert desk.work_off() == []
+    assert desk.state(job) == "blocked"
+    assert (await tell(book, made(second, after, 5), after)).state == State.SUCCEEDED
+    desk.settle_down()
+    assert desk.work_off() == []
+    assert (desk.state(job), desk.field(job, "cause")) == ("discarded", "superseded")
+    assert [*desk.client.scan_iter("oppsync:letters:*"), *desk.client.scan_iter("oppsync:newer:*")] == []
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+async def test_an_update_that_was_forgotten_goes_before_one_that_came_later(
+    desk: Desk, book: Book, names: tuple[str, str]
+) -> None:
+    """What nobody has sent yet can keep its order."""
+    first, job = forgotten_update(desk, names[0])
+    after = change(5, job_id=names[1], title="new")
+    desk.enqueue(after)
+    desk.claim()
+
+    await tell(book, lost(first, job), job)
+
+    desk.silence()
+    desk.settle_down()
+    desk.pass_time()
+    assert desk.work_off() == [job, after]
+    assert [*desk.client.scan_iter("oppsync:letters:*"), *desk.client.scan_iter("oppsync:newer:*")] == []
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+@pytest.mark.parametrize("first_to_be_missed", [0, 1])
+async def test_of_two_sent_updates_whose_workers_died_the_later_one_has_the_last_word(
+    desk: Desk, names: tuple[str, str], first_to_be_missed: int
+) -> None:
+    """The worker of the first died between telling the ledger what it forgot and settling it."""
+    first, job = forgotten_update(desk, names[0])
+    after = change(5, job_id=names[1], title="new")
+    desk.enqueue(after)
+    second, _, _ = desk.send_next()
+    desk.run(recall(lost(first, job), Sent(job, lease_ms=60_000), sent_ms_ago=1_000))
+    assert desk.states([job, after]) == ["sending", "sending"]
+
+    for hand in [(first, second), (second, first)][first_to_be_missed]:
+        desk.client.zadd(keys.LEASES, {hand.tag: 1})
+        desk.run(claims.restore(most=1, crashes=3, ttl_s=TTL_S))
+    for _ in range(3):
+        desk.settle_down()
+        desk.pass_time()
+    assert desk.work_off() == [after]
+    assert (desk.state(job), desk.field(job, "cause")) == ("discarded", "superseded")
+
+
+@pytest.mark.parametrize("remembered", ["nothing", "pushed", "claimed"])
+@pytest.mark.parametrize("shape", ["plain", "for a worker to read"])
+@pytest.mark.parametrize("creates", [True, False])
+async def test_another_applications_job_that_goes_again_is_known_as_its_own(
+    desk: Desk,
+    book: Book,
+    remembered: str,
+    shape: str,
+    creates: bool,  # noqa: FBT001 - drawn
+) -> None:
+    """Or its own message, when its turn comes, would be taken for somebody else's under its id."""
+    job: AnyJob = deal(job_id="one") if creates else change(5, job_id="one")
+    memory = Memory(desk.client)
+    if remembered == "nothing":
+        memory.take()
+    desk.push(job)
+    if shape != "plain":
+        message = json.loads(desk.client.lpop("opportunities.interactive") or "")
+        message["headers"]["compression"] = "application/x-gzip"
+        message["properties"]["body_encoding"] = "base64"
+        body = message["body"] if isinstance(message["body"], str) else json.dumps(message["body"])
+        message["body"] = base64.b64encode(zlib.compress(body.encode())).decode()
+        desk.client.lpush("opportunities.interactive", json.dumps(message))
+    if remembered == "pushed":
+        memory.take()
+    ((hand, _),) = desk.claim()
+    if remembered == "claimed":
+        memory.take()
+    assert isinstance(desk.begin(hand, job), Go)
+    memory.restore()
+
+    sent = Sent(job, lease_ms=60_000, own=False)
+    await book.settle_sent(ends.reschedule(hand, delay_ms=0, attempt=ATTEMPT), sent, sent_at=0.0)
+
+    assert desk.work_off() == [job]
+    assert desk.state(job) == "succeeded"
+    assert list(desk.client.scan_iter("oppsync:job:raw-*")) == []
+
+
+async def test_an_update_that_left_its_line_takes_a_place_in_it_again(desk: Desk, book: Book) -> None:
+    """It was refused by then, another is under way, and its worker dies between telling and settling."""
+    first, job = forgotten_update(desk, "one")
+    desk.enqueue(job)
+    desk.bury(desk.send_next()[0])
+    after = change(5, job_id="two", title="new")
+    desk.enqueue(after)
+    second, _, _ = desk.send_next()
+    desk.run(recall(made(first, job, 5), Sent(job, lease_ms=60_000), sent_ms_ago=1_000))
+
+    desk.client.zadd(keys.LEASES, {first.tag: 1})
+    desk.run(claims.restore(most=1, crashes=3, ttl_s=TTL_S))
+
+    assert desk.state(job) == "blocked"
+    await tell(book, made(second, after, 5), after)
+    desk.settle_down()
+    desk.pass_time()
+    assert desk.work_off() == []
+    assert (desk.state(job), desk.field(job, "cause")) == ("discarded", "superseded")

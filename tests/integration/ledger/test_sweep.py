@@ -12,6 +12,7 @@ from integration.ledger import laws
 from integration.ledger.aborting import abort, without_undo
 from integration.ledger.desk import ATTEMPT, TTL_S, Desk, change, deal, titles
 from integration.ledger.snapshot import Snapshot
+from oppsync import JobClient
 from oppsync_worker.engine import sweep as sweeping_module
 from oppsync_worker.engine.sweep import Sightings, Sweep
 from oppsync_worker.ledger import ends, keys, operating
@@ -260,6 +261,9 @@ async def test_an_adoption_that_an_older_version_has_left_by_halves_is_finished(
     seen = Snapshot.of(desk.client)
     laws.every_job_is_in_exactly_one_place(seen, desk.jobs, ())
     laws.updates_stand_in_the_line_of_their_record(seen)
+    laws.whoever_waits_for_a_job_is_told_its_end(seen)
+    with JobClient(redis_url) as client:
+        assert client.outcome(create.job_id).opportunity_id == 9
 
 
 def test_one_worker_sweeps_at_a_time(ledger: redis.Redis) -> None:

@@ -27,7 +27,7 @@ from oppsync_worker.instances import InstanceSettings
 from oppsync_worker.ledger import ends
 from oppsync_worker.ledger.begin import Answer, Go, Parked, Soon
 from oppsync_worker.ledger.book import Settled
-from oppsync_worker.ledger.connect import LedgerUnavailable
+from oppsync_worker.ledger.connect import LedgerRefused, LedgerUnavailable
 from oppsync_worker.ledger.ends import NOTHING, Attempt, Effects, Hand
 from oppsync_worker.ledger.recalling import Sent
 from oppsync_worker.ledger.scripts import Call
@@ -100,7 +100,8 @@ class World:
         self.clock.now += self.between_s
         return answer
 
-    async def settle(self, call: Call) -> State | None:
+    async def settle(self, call: Call, *, stopping: asyncio.Event | None = None) -> State | None:
+        del stopping
         self.calls.append(call)
         return self.state
 
@@ -195,7 +196,7 @@ async def test_a_success_is_settled_with_all_its_figures(clock: Clock) -> None:
     assert attempt.pop("at").endswith("Z")
     assert attempt == {"attempt": 3, "ms": 250, "status": 201, "error": None, "message": None}
     assert given == {"opportunity_id": 99, "funnel": 7, "marker": "lands", "beat": 1}
-    assert world.sent == [(Sent(CREATE, lease_ms=30_000, marker_field="Sync"), 1_000.0)]
+    assert world.sent == [(Sent(CREATE, lease_ms=30_000, marker_field="Sync", own=False), 1_000.0)]
     assert world.requests == [(CREATE, ACME, {"marker": "j1", "opportunity_id": None})]
     assert world.late == [("acme", 9, 0.0)]
     ((name, (report, opportunity_id), more),) = world.told
@@ -275,13 +276,26 @@ async def test_what_is_logged_meanwhile_names_the_job(clock: Clock) -> None:
 
 
 async def test_a_ledger_that_is_away_is_told_with_the_job(clock: Clock) -> None:
-    """And what it said."""
-    world = World(clock, [LedgerUnavailable("away")])
+    """And what it said; then that nothing was sent, with all that a job that nobody has begun needs to be filed."""
+    world = World(clock, [LedgerUnavailable("away")], state=State.WAITING)
 
-    assert await world.deliver(CREATE) == Abandoned("away")
+    assert await world.deliver(CREATE) == ParkedEnd(State.WAITING)
 
-    assert world.told == [("notice", ("ledger_unavailable",), {"job_id": "j1", "message": "away"})]
+    assert world.told[0] == ("notice", ("ledger_unavailable",), {"job_id": "j1", "message": "away"})
+    assert [call.arguments[:3] for call in world.calls] == [("tag", "j1", "waiting")]
+    facts = {"kind": "opportunities.create", "instance": "acme", "lane": "bulk", "refund": 1, "cause": "not_begun"}
+    assert pairs(world.calls[0]).items() >= facts.items()
     assert world.runner()._under_way == {}
+
+
+async def test_what_the_ledger_refuses_to_begin_is_told_with_the_job(clock: Clock) -> None:
+    """And left to its lease."""
+    world = World(clock, [LedgerRefused("illegal")])
+
+    assert await world.deliver(CREATE) == Abandoned("illegal")
+
+    assert world.told == [("notice", ("ledger_unavailable",), {"job_id": "j1", "message": "illegal"})]
+    assert world.calls == []
 
 
 # --- A failure ------------------------------------------------------------------------------------------------------
@@ -315,7 +329,7 @@ async def test_a_failure_is_settled_in_milliseconds(
     attempt = json.loads(given["attempt"])
     assert attempt.pop("at").endswith("Z")
     assert attempt == {"attempt": 2, "ms": 250, "status": 503, "error": type(error).__name__, "message": "words"}
-    assert world.sent == [(Sent(CREATE, lease_ms=30_000, marker_field="Sync"), 1_000.0)]
+    assert world.sent == [(Sent(CREATE, lease_ms=30_000, marker_field="Sync", own=False), 1_000.0)]
     assert end == (Dead(Cause.REJECTED, "HTTP 503: words") if to == "dead" else ParkedEnd(State(to)))
     ((name, (report, raised, verdict, state), _),) = world.told
     assert (name, raised, state) == ("failed", error, State(to))

@@ -1,6 +1,7 @@
 """One delivery, with a ledger and a CRM that record what they were asked."""
 
 import asyncio
+import dataclasses
 import json
 import time
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from oppsync_worker.ledger.recalling import Sent
 from oppsync_worker.ledger.scripts import Call
 from oppsync_worker.runner.ends import Abandoned, Dead, Done, End
 from oppsync_worker.runner.ends import Parked as ParkedEnd
+from oppsync_worker.runner.lately import Lately
 from oppsync_worker.runner.runner import Delivery, Runner
 
 ACME = InstanceSettings(name="acme", token="t")
@@ -38,6 +40,7 @@ class FakeBook:
     settled: list[dict[str, Any]] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
     late: list[tuple[int, float]] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
     away: bool = False
 
     async def begin(self, *_: object, **__: object) -> Answer:
@@ -51,7 +54,8 @@ class FakeBook:
             if stopping:
                 await stopping.wait()
             raise LedgerUnavailable("away")
-        _, _, to, _, *pairs = call.arguments
+        tag, _, to, _, *pairs = call.arguments
+        self.tags.append(str(tag))
         self.settled.append({"to": to, **dict(zip(pairs[::2], pairs[1::2], strict=True))})
         return State(str(to))
 
@@ -336,3 +340,82 @@ async def test_a_defect_before_the_job_is_begun_is_that_jobs_end() -> None:
     assert end == Dead(Cause.INTERNAL, "an error of the worker's own, before anything was sent: ZeroDivisionError")
     (settled,) = book.settled
     assert (settled["to"], settled["cause"], settled["instance"]) == ("dead", "internal", "acme")
+
+
+@pytest.mark.parametrize("shares", ["id", "key", "nothing"])
+async def test_what_this_process_sends_is_waited_for_before_the_same_is_begun_again(shares: str) -> None:
+    """A ledger that forgot hands the job out again, or takes its producer's repetition under the key for a new job."""
+    first = CREATE.model_copy(update={"idempotency_key": "k"})
+    again = first.model_copy(
+        update={"id": {}, "key": {"job_id": "j3"}, "nothing": {"job_id": "j3", "idempotency_key": "other"}}[shares]
+    )
+    answered = asyncio.Event()
+
+    class SlowCrm(FakeCrm):
+        async def send(self, *args: Any, **given: Any) -> Any:
+            found = await super().send(*args, **given)
+            await answered.wait()
+            return found
+
+    book, crm = FakeBook([Go(1, None, 0, 0), Parked(State.DISCARDED, "twin")]), SlowCrm()
+    both = runner(book, crm)
+
+    one = asyncio.create_task(both.deliver(delivery(first)))
+    two = asyncio.create_task(both.deliver(delivery(again)))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(crm.sent) == 1
+    assert two.done() is (shares == "nothing")
+    answered.set()
+    await asyncio.gather(one, two)
+    assert book.answers == []
+
+
+@pytest.mark.parametrize("lost", [True, False])
+async def test_a_create_that_a_ledger_forgot_twice_over_is_not_sent_again(lost: bool) -> None:  # noqa: FBT001 - drawn
+    """Neither that it was sent is known, nor what became of it: but this process knows, and tells it once more."""
+    book = FakeBook([Go(2, None, 0, 0), Go(2, None, 0, 0), Go(1, None, 0, 0)])
+    crm = FakeCrm(AnswerLost(SEEN) if lost else Found())
+    reporter = FakeReporter()
+    process = runner(book, crm, reporter)
+
+    first = await process.deliver(delivery(CREATE))
+    for tag in ("second", "third"):
+        again = await process.deliver(dataclasses.replace(delivery(CREATE), tag=tag))
+        assert type(again) is type(first)
+
+    assert len(crm.sent) == 1
+    assert [told["to"] for told in book.settled] == (["in_doubt"] * 3 if lost else ["succeeded"] * 3)
+    assert book.tags == ["tag", "second", "third"]
+    # How the instance does is no news any more.
+    assert ["beat" in told for told in book.settled] == [True, False, False]
+    assert reporter.told.count("notice") == 2
+
+
+@pytest.mark.parametrize("go", [Go(2, None, 0, 0), Go(1, None, 0, 1)])
+async def test_a_create_that_is_sent_again_by_right_is_sent(go: Go) -> None:
+    """It was proved absent, or replayed: the ledger has counted on."""
+    book, crm = FakeBook([Go(1, None, 0, 0), go]), FakeCrm(AnswerLost(SEEN))
+    process = runner(book, crm)
+
+    await process.deliver(delivery(CREATE))
+    await process.deliver(delivery(CREATE))
+
+    assert len(crm.sent) == 2
+
+
+async def test_what_is_long_past_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No replica lags that far behind; and memory has an end."""
+    kept, now = Lately(), [100.0]
+    monkeypatch.setattr("oppsync_worker.runner.lately.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("oppsync_worker.runner.lately.MOST", 3)
+    call, go = Call("settle", ("tag", "a", "succeeded", 60)), Go(1, None, 0, 0)
+    for name in "abcd":
+        kept.keep(name, go, call, None)
+    assert [name for name in "abcd" if kept.forgotten(name, go)] == ["b", "c", "d"]
+    now[0] += 59
+    kept.keep("e", go, call, None)
+    assert kept.forgotten("d", go)
+    now[0] += 2
+    kept.keep("f", go, call, None)
+    assert [name for name in "abcdef" if kept.forgotten(name, go)] == ["e", "f"]

@@ -64,8 +64,8 @@ class Settled:
     """What became of the end of a request that was sent.
 
     `state` is where the job is now, None when the end changed nothing. `recalled`: the ledger had forgotten the
-    request. `surplus`: the job has succeeded with the record `other`, or was dropped, and this request made one
-    more, or may have.
+    request. `surplus`: the job, or another under its idempotency key, has succeeded with the record `other`, or may
+    have, or was dropped, and this request made one more, or may have.
     """
 
     state: State | None
@@ -145,7 +145,7 @@ class Book:
         for _ in range(RECALLS):
             answer = await self.surely(call, patience_s=END_PATIENCE_S)
             if not recalling.is_forgotten(answer):
-                return Settled(ends.ended(answer), recalled=told.settle)
+                return Settled(ends.ended(answer), recalled=told.settle, surplus=told.surplus, other=told.other)
             ago = int((time.monotonic() - sent_at) * 1000)
             again = recalling.recall(call, sent, sent_ms_ago=ago)
             told = recalling.recalled(await self.surely(again, patience_s=END_PATIENCE_S))

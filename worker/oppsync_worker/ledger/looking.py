@@ -86,6 +86,19 @@ def adopt(
     return _looked(look, State.SUCCEEDED, ttl_s, told, {**given, "unmarked": 1 if unmarked else None})
 
 
+def recall_adopted(look: Look, told: Told, *, opportunity_id: int, result: Mapping[str, Any], ttl_s: int) -> Call:
+    """The same as the end of a request that was sent: for a ledger that knows nothing of the doubt (`recalling`)."""
+    pairs: dict[str, Argument | None] = {
+        "opportunity_id": opportunity_id,
+        "result": result_json(result),
+        "attempt": told.history,
+    }
+    # No claim has such a tag. A token may be given twice by a ledger that forgot, but not for one job in two look-ups
+    # that both found its record.
+    tag = f"look-{look.token}-{look.job_id}"
+    return Call("settle", (tag, look.job_id, State.SUCCEEDED.value, ttl_s, *arguments(pairs)))
+
+
 def resend(look: Look, told: Told, *, why: str) -> Call:
     """It made no record: it is sent again, as another attempt."""
     return _looked(look, State.SCHEDULED, 0, told, {"delay": 0, "cause": "absent", "detail": why, "absent": 1})

@@ -48,9 +48,13 @@ def adopted(answer: Any) -> tuple[str, str | None]:
     return words[0], (words[1] if len(words) > 1 else None)
 
 
-def resend(job_id: str, *, by: str) -> Call:
-    """A person says that a create in doubt has made no record: it goes again. Answers with the state it was in."""
-    return Call("resend", (job_id, by))
+def resend(job_id: str, *, by: str, seen: tuple[int, int] | None = None, is_a_persons: bool = False) -> Call:
+    """A person says that a create in doubt has made no record: it goes again. Answers with the state it was in.
+
+    `seen` is how many attempts and replays it had when they looked, and `is_a_persons` whether it waited for them:
+    `changed` is the answer when that is not so any more.
+    """
+    return Call("resend", (job_id, by, *(seen or ("", "")), 1 if is_a_persons else ""))
 
 
 def inquire(job_id: str, *, by: str) -> Call:

@@ -20,6 +20,10 @@ class Sent:
     """As it was enqueued."""
     lease_ms: int
     marker_field: str | None = None
+    attempts: int | None = None
+    """How many attempts the job had, this one counted, if that is known."""
+    own: bool = True
+    """Whether one of our own producers wrote its message."""
 
     def message(self) -> str:
         """The job's message; empty for one that is too large to be written anew."""
@@ -54,6 +58,8 @@ def recall(call: Call, sent: Sent, *, sent_ms_ago: int) -> Call:
         "deadline": milliseconds(job.deadline) or None,
         "digest": digest(job),
         "marker_field": sent.marker_field,
+        "attempts": sent.attempts,
+        "foreign": None if sent.own else 1,
         "opportunity_id": end.get("opportunity_id"),
         "wrote": end.get("wrote"),
         "unsure": end.get("unsure"),
@@ -66,7 +72,7 @@ class Recalled:
     """What a ledger that forgot makes of an end.
 
     `settle` says that it can be settled now. With `surplus` the job has succeeded already, with the record `other`, or
-    was dropped: what this request has made, or may have made, is one too many.
+    was dropped, or another was sent under its idempotency key: one record is too many, or may be.
     """
 
     settle: bool = False
@@ -78,9 +84,10 @@ class Recalled:
 def recalled(answer: Any) -> Recalled:
     """Read the answer to `recall`."""
     word, *more = (part.decode() for part in answer if part is not None)
+    other = int(more[0]) if more and more[0] else None
     match word:
         case "recalled":
-            return Recalled(settle=True)
+            return Recalled(settle=True, surplus=bool(more), other=other)
         case "surplus":
-            return Recalled(surplus=True, other=int(more[0]) if more and more[0] else None)
+            return Recalled(surplus=True, other=other)
     return Recalled(state=ended(word))

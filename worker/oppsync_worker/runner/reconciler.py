@@ -4,7 +4,8 @@
 2. Wait for the slot, and ask for leave: look-ups count against the budget like any other request.
 3. Ask the CRM, once.
 4. Judge: adopt the record, look again, send again, or ask a person. One script performs it, and refuses when somebody
-   else looks by now. A look-up that is lost on the way is found again, since the ledger keeps its time.
+   else looks by now. A look-up that is lost on the way is found again, since the ledger keeps its time. A record that
+   bears the job's marker is the job's whatever the ledger says: one that forgot the doubt is told.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from oppsync_worker.contract.errors import ContractError
 from oppsync_worker.contract.jobs import CreateOpportunity
@@ -27,16 +28,20 @@ from oppsync_worker.ledger.connect import LedgerUnavailable
 from oppsync_worker.ledger.ends import NOTHING
 from oppsync_worker.ledger.looking import LookNow, LookSoon, Told
 from oppsync_worker.ledger.promoting import Look
+from oppsync_worker.ledger.recalling import Sent
 from oppsync_worker.ledger.scripts import Call
 from oppsync_worker.limits.budget import HORIZON_MS
 from oppsync_worker.observe.context import handling
 from oppsync_worker.policy.inquiry import Inquiry, Source
 from oppsync_worker.policy.reconcile import Adopt, Again, AskPerson, Errand, Question, Resend, next_errand
 from oppsync_worker.runner.lookups import Judged, Listing, Lists, judge, line
-from oppsync_worker.runner.reports import Looked, Reporter
+from oppsync_worker.runner.reports import Looked, Report, Reporter
 
 UNKNOWN_INSTANCE_PAUSE_MS: Final = 15_000
 """A worker that does not know the instance leaves the doubt to one that does."""
+
+RECALL_LEASE_MS: Final = 60_000
+"""How long a ledger that was told of a record may wait for the same to be settled: two calls, one after the other."""
 
 LANDS: Final[Mapping[str, bool]] = {"lands": True, "lost": False}
 
@@ -189,11 +194,44 @@ class Reconciler:
             limit=judged.limit,
         )
         state: str = (await self._book.surely(self._call(case, judged, told, absences=question.absences))).decode()
+        if state == "lost":
+            await self._recall(case, judged, told)
         if state not in {"taken", "lost"}:
             word, detail = judged.words
             looked = Looked(case.job.job_id, case.instance.name, source, judged.saw, word, duration_ms, detail)
             self._reporter.looked(looked)
         return state
+
+    async def _recall(self, case: Case, judged: Judged, told: Told) -> None:
+        """The doubt is over, or a promoted ledger never heard of it: the create has made this record all the same."""
+        if not isinstance(judged.step, Adopt):
+            return
+        made = judged.step.opportunity_id
+        if not any(row.opportunity_id == made and row.marker == "ours" for row in judged.rows):
+            return
+        look, report = case.look, Report.of(case.job)
+        result = self._result(case, judged, made)
+        call = looking.recall_adopted(look, told, opportunity_id=made, result=result, ttl_s=self._ttl_s)
+        sent = Sent(case.job, lease_ms=RECALL_LEASE_MS, marker_field=case.instance.marker_field, attempts=look.attempts)
+        settled = await self._book.settle_sent(call, sent, sent_at=case.taken_on - look.sent_ms_ago / 1000)
+        if settled.surplus:
+            self._reporter.surplus(report, made, settled.other)
+        elif settled.recalled:
+            self._reporter.notice("recalled", job_id=report.job_id, instance=report.instance)
+
+    def _result(self, case: Case, judged: Judged, opportunity_id: int) -> dict[str, Any]:
+        # Of one that stood on a page before the last, only the id is known any more.
+        row = next((row for row in judged.rows if row.opportunity_id == opportunity_id), None)
+        outcome = success(
+            job_id=case.job.job_id,
+            kind=case.job.kind.value,
+            instance=case.job.instance,
+            opportunity_id=opportunity_id,
+            attempts=case.look.attempts,
+            replays=case.look.replays,
+            record=row.kept if row else {"id": opportunity_id},
+        )
+        return {**outcome, "adopted": True}
 
     def _call(self, case: Case, judged: Judged, told: Told, *, absences: int) -> Call:
         look, attempts = case.look, case.look.attempts
@@ -210,22 +248,12 @@ class Reconciler:
             case Resend(why):
                 return looking.resend(look, told, why=why)
             case Adopt(opportunity_id):
-                # Of one that stood on a page before the last, only the id is known any more.
                 row = next((row for row in judged.rows if row.opportunity_id == opportunity_id), None)
-                result = success(
-                    job_id=case.job.job_id,
-                    kind=case.job.kind.value,
-                    instance=case.job.instance,
-                    opportunity_id=opportunity_id,
-                    attempts=attempts,
-                    replays=look.replays,
-                    record=row.kept if row else {"id": opportunity_id},
-                )
                 return looking.adopt(
                     look,
                     told,
                     opportunity_id=opportunity_id,
-                    result={**result, "adopted": True},
+                    result=self._result(case, judged, opportunity_id),
                     unmarked=row is None or row.marker != "ours",
                     ttl_s=self._ttl_s,
                 )

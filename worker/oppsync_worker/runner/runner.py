@@ -32,8 +32,9 @@ from oppsync_worker.ledger.connect import LedgerRefused, LedgerUnavailable
 from oppsync_worker.ledger.recalling import Sent
 from oppsync_worker.limits.budget import HORIZON_MS
 from oppsync_worker.observe.context import handling
-from oppsync_worker.policy.verdicts import decide
+from oppsync_worker.policy.verdicts import Doubt, decide
 from oppsync_worker.runner.ends import Abandoned, Dead, Done, End, Parked
+from oppsync_worker.runner.lately import Lately
 from oppsync_worker.runner.reports import Report, Reporter
 from oppsync_worker.runner.settling import effects_of, end_of, fulfil
 
@@ -108,8 +109,9 @@ class Runner:
         self._lease_s = lease_s
         self._draw = draw
         self._stopping = asyncio.Event()
+        self._lately = Lately()
         self._under_way: dict[str, asyncio.Event] = {}
-        """Jobs that are being begun or sent, each with what is set when that is over."""
+        """Jobs that are being begun or sent, by id and by idempotency key, each with what is set when that is over."""
 
     def stop(self) -> None:
         """Begin nothing more: what has not been sent is handed back."""
@@ -142,10 +144,13 @@ class Runner:
             state = await self._book.settle(call)
             self._reporter.parked(report, state or State.HELD, cause="unknown_instance")
             return Parked(state or State.HELD)
-        while other := self._under_way.get(job.job_id):
-            # A ledger that forgot hands out again what this very process has sent: what comes of that is waited for.
+        names = [job.job_id, *([f"{job.instance} {job.idempotency_key}"] if job.idempotency_key else [])]
+        while other := next((self._under_way[name] for name in names if name in self._under_way), None):
+            # A ledger that forgot hands out again what this very process has sent, or takes what its producer repeats
+            # for a new job: what comes of that is waited for.
             await other.wait()
-        self._under_way[job.job_id] = over = asyncio.Event()
+        over = asyncio.Event()
+        self._under_way |= dict.fromkeys(names, over)
         try:
             try:
                 begun = await self._begin(hand, job, instance, report, own=delivery.own)
@@ -159,9 +164,10 @@ class Runner:
             if not isinstance(begun, Go):
                 return begun
             left_at = time.monotonic()
-            end = await self._attempt(hand, job, instance, begun, report)
+            end = await self._attempt(hand, job, instance, begun, report, own=delivery.own)
         finally:
-            del self._under_way[job.job_id]
+            for name in names:
+                del self._under_way[name]
             over.set()
         await self._book.left_late(job.instance, counted_at=begun.counted_at, late_s=left_at - begun.asked_at)
         return end
@@ -205,11 +211,17 @@ class Runner:
         self._reporter.parked(report, state, cause="not_begun")
         return Parked(state)
 
-    async def _attempt(self, hand: ends.Hand, whole: AnyJob, instance: InstanceSettings, go: Go, report: Report) -> End:
+    async def _attempt(
+        self, hand: ends.Hand, whole: AnyJob, instance: InstanceSettings, go: Go, report: Report, *, own: bool
+    ) -> End:
         job = whole.without(go.overwritten) if go.overwritten else whole
+        if ended := self._lately.forgotten(whole.job_id, go):
+            state = await self._book.settle(ended.under(hand))
+            self._reporter.notice("recalled", job_id=report.job_id, instance=report.instance)
+            return Done(ended.result) if ended.result is not None else Parked(state or State.UNKNOWN)
         at, started = iso_utc(datetime.now(UTC)), time.monotonic()
         stale = started - go.asked_at > self._lease_s
-        sent = Sent(whole, lease_ms=int(self._lease_s * 1000), marker_field=instance.marker_field)
+        sent = Sent(whole, lease_ms=int(self._lease_s * 1000), marker_field=instance.marker_field, own=own)
         error: AttemptError
         try:
             answer = await self._send(job, instance, go, stale=stale)
@@ -231,6 +243,8 @@ class Runner:
                 effects=ends.Effects(answers=True, wrote=() if creates else job.written()),
                 marker=ends.Marker(job.funnel_id, answer.marker_landed) if creates else None,
             )
+            if creates:
+                self._lately.keep(job.job_id, go, call, result)
             settled = await self._book.settle_sent(call, sent, sent_at=started)
             self._tell_of_forgetting(report, settled, answer.opportunity_id)
             if answer.marker_landed is False:
@@ -242,6 +256,8 @@ class Runner:
         attempt = report.as_attempt(at, error)
         effects = ends.NOTHING if stale else effects_of(job, error)
         end = fulfil(verdict, hand, instance, attempt, effects)
+        if isinstance(verdict, Doubt):
+            self._lately.keep(job.job_id, go, end, None)
         if stale:
             # Nothing has left, so there is no truth to tell but that.
             state = await self._book.settle(end)

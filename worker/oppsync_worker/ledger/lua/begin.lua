@@ -139,6 +139,14 @@ if key ~= '' and job.key ~= key then
     job.key = nil
     let_go(tag)
     retire(job, ttl_s)
+    -- Who waits for the record waits for the other one's.
+    if kind == CREATE and ref ~= '' then
+      local other = read(first)
+      if other.ref == ref and other.state and not ENDED[other.state] then
+        redis.call('HSET', P .. 'making:' .. instance, ref, first)
+        inherit(other)
+      end
+    end
     write_failure(id, 'discarded', said, now, ttl_s)
     return { 'twin', first }
   end

@@ -7,9 +7,11 @@
 -- ARGV: tag, id, the end that is to be settled, lease_ms, ms since it was sent, message, then names and values of:
 --   kind, instance, lane, key, ref, target, deadline, digest      of the job, as in enqueue and begin
 --   marker_field    that a create bore its marker in
+--   attempts        how many the job had with this one, where that is known
+--   foreign         '1': another application wrote its message
 --   opportunity_id  of the record (succeeded)
 --   wrote, unsure   as in settle
--- Returns {'recalled'}: settle now; {'surplus', id}: the job has succeeded with another record already, or may have; or
+-- Returns {'recalled'}: settle now, with the record of a twin (or '') if one was sent under its key; {'surplus', id}: the job has succeeded with another record already, or may have; or
 -- {word}, the state the job is in, when this end changes nothing; 'lost' when it is not this claim's to tell.
 local tag, id, to, message = ARGV[1], ARGV[2], ARGV[3], ARGV[6]
 local a = {}
@@ -33,24 +35,77 @@ local function done(word, more)
   return { word, more }
 end
 
-local function tell(event)
-  note(id, cjson.encode({ at = iso(now), event = event, opportunity_id = tonumber(a.opportunity_id or nil), claim = tag }))
+local function tell(event, record)
+  note(id, cjson.encode({ at = iso(now), event = event, opportunity_id = tonumber(record or nil), claim = tag }))
 end
 
 -- Two records for one job, or perhaps: a person has to know.
-local function surplus(other)
-  local said = a.opportunity_id or 'unknown'
+local function surplus_of(record)
+  local said = record or 'unknown'
   if not (',' .. (redis.call('HGET', key, 'surplus') or '') .. ','):find(',' .. said .. ',', 1, true) then
     local before = redis.call('HGET', key, 'surplus')
     redis.call('HSET', key, 'surplus', before and before .. ',' .. said or said)
     redis.call('ZADD', P .. 'surplus', int(now), id)
     redis.call('ZREMRANGEBYSCORE', P .. 'surplus', '-inf', int(now - 30 * 86400000))
-    tell('surplus')
+    tell('surplus', record)
     -- The line may be the first of a history whose job is to be forgotten in time.
     local history, left = P .. 'attempts:' .. id, redis.call('TTL', key)
     if left > 0 and redis.call('TTL', history) < 0 then redis.call('EXPIRE', history, left) end
   end
+end
+
+local function surplus(other)
+  surplus_of(a.opportunity_id)
   return done('surplus', other)
+end
+
+-- The key stands for what was sent under it first. Whoever was enqueued under it because this ledger had forgotten that
+-- is a twin, found out when it is about to be sent (begin). But one that has succeeded keeps the key, and so does one that
+-- was sent, if what this claim sent was not carried out. If both were sent, and may have been, it is told.
+local twin
+local function take_key()
+  local idem = P .. 'idem:' .. a.instance .. ':' .. a.key
+  local first = redis.call('GET', idem)
+  if first and first ~= id and redis.call('EXISTS', job_key(first)) == 1 then
+    if differs(first, a.kind, a.instance, a.digest) then return end
+    local standing, made = unpack(redis.call('HMGET', job_key(first), 'state', 'opportunity_id'))
+    local may_exist = to == 'succeeded' or to == 'in_doubt'
+    local sent = standing == 'succeeded' or standing == 'sending' or standing == 'in_doubt'
+    if sent and may_exist and a.kind == CREATE then
+      surplus_of(made)
+      twin = made or ''
+    end
+    if standing == 'succeeded' or (sent and not may_exist) then return end
+    redis.call('HDEL', job_key(first), 'key')
+  end
+  redis.call('SET', idem, id)
+  redis.call('HSET', key, 'key', a.key)
+end
+
+-- An update takes its place as the first that was sent. Another of its record may have been sent meanwhile, since this
+-- ledger had forgotten this one: then it stands behind that one. One that was forgotten whole comes before those that were
+-- enqueued after it was sent, and is remembered like a dead letter that may be replayed: what they write it must not
+-- overwrite, should it have to go again.
+local function take_place_in_line()
+  local update = read(id)
+  if not update.record then
+    join(update)
+    local line, number = line_of('record', update), nil
+    for _, other in ipairs(redis.call('ZRANGE', line, 0, -1)) do
+      local at, of = unpack(redis.call('HMGET', job_key(other), 'at', 'number'))
+      if other ~= id and of and tonumber(at or 0) > sent_at then number = math.min(tonumber(of), number or tonumber(of)) end
+    end
+    if number then
+      update.number = tostring(number - 0.5)
+      redis.call('HSET', key, 'number', update.number)
+      redis.call('ZADD', line, update.number, id)
+      if to ~= 'succeeded' then redis.call('ZADD', line_of('letters', update), update.number, id) end
+    end
+  end
+  local line = line_of('record', update)
+  redis.call('ZADD', line, 'NX', update.number, id)
+  local first = redis.call('ZRANGE', line, 0, 0, 'WITHSCORES')
+  if first[1] == id or tonumber(first[2] or 1) > 0 then redis.call('ZADD', line, 0, id) end
 end
 
 local function restate()
@@ -77,17 +132,21 @@ local function restate()
   redis.call('HDEL', key, 'message', 'cause', 'detail')
   redis.call('HSET', key, 'state', 'sending', 'kind', a.kind, 'instance', a.instance, 'lane', known and job.lane or a.lane,
     'at', job.at or int(sent_at), 'since', int(now), 'token', tag, 'sent_at', int(sent_at))
-  redis.call('HINCRBY', key, 'attempts', 1)
+  if a.attempts then
+    local counted = tonumber(redis.call('HGET', key, 'attempts') or 0)
+    redis.call('HSET', key, 'attempts', int(math.max(counted, tonumber(a.attempts))))
+  else
+    redis.call('HINCRBY', key, 'attempts', 1)
+  end
   redis.call('HSETNX', key, 'first_at', int(sent_at))
   redis.call('HSETNX', key, 'digest', a.digest)
+  -- Or its own message would be taken for a stranger's copy.
+  if not known and (a.foreign or own == '0') then redis.call('HSET', key, 'foreign', '1') end
   if a.ref then redis.call('HSETNX', key, 'ref', a.ref) end
   if a.target then redis.call('HSETNX', key, 'target', a.target) end
   if a.deadline and not known then redis.call('HSET', key, 'deadline', a.deadline) end
   if a.ref and a.kind == CREATE then redis.call('HSET', P .. 'making:' .. a.instance, a.ref, id) end
-  local idem = a.key and P .. 'idem:' .. a.instance .. ':' .. a.key
-  if idem and (redis.call('SET', idem, id, 'NX') or redis.call('GET', idem) == id) then
-    redis.call('HSET', key, 'key', a.key)
-  end
+  if a.key then take_key() end
   if given_twice then
     redis.call('HSET', key, 'state', 'in_doubt', 'message', message)
     redis.call('ZADD', P .. 'in_doubt', int(now), id)
@@ -99,12 +158,10 @@ local function restate()
   if a.kind == CREATE then
     redis.call('HSET', key, 'marker_field', a.marker_field or '')
   else
-    job = read(id)
-    if not job.record then join(job) end
-    redis.call('ZADD', line_of('record', job), 0, id)
+    take_place_in_line()
   end
-  tell('recalled')
-  return { 'recalled' }
+  tell('recalled', a.opportunity_id)
+  return { 'recalled', twin }
 end
 
 if given_twice and to ~= 'succeeded' then
@@ -131,7 +188,7 @@ elseif a.kind == CREATE and to == 'in_doubt' then
   -- Two requests of which nobody knows what came: that the other one was not carried out, should its owner still say so,
   -- ends the doubt no more.
   redis.call('HSET', key, 'token', tag)
-  tell('recalled')
+  tell('recalled', a.opportunity_id)
   return done('in_doubt')
 end
 -- An update that goes again by itself, or a create that was provably not carried out.

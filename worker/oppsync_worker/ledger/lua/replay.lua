@@ -28,7 +28,7 @@ end
 redis.call('ZREM', P .. 'expiring', id)
 redis.call('HSET', job_key(id), 'attempts', '0', 'token', '', 'replayed_at', int(now))
 redis.call('HDEL', job_key(id), 'cause', 'detail', 'crashes', 'version', 'slot_at', 'first_at', 'retries', 'refused', 'refused_in',
-  'refused_alone', 'place', 'absent')
+  'refused_alone', 'place', 'absent', 'points_to')
 redis.call('HINCRBY', job_key(id), 'replays', 1)
 redis.call('DEL', 'celery-task-meta-' .. id)
 note(id, cjson.encode({ at = iso(now), event = 'replayed', by = ARGV[3] }))

@@ -136,9 +136,9 @@ local function wants_slots(instance)
   return redis.call('EXISTS', P .. 'waiting:' .. instance, P .. 'looking:' .. instance) > 0
 end
 
--- The slot is taken: from its line, or its message at hand, into its lane, before all that has none.
-local function hand_over(job, at, now, message)
-  move(job, 'queued', now, message, nil, true, { 'slot_at', int(at) })
+-- The slots are taken: from their line into their lanes, before all that has none, and the first of them first.
+local function hand_over(granted, now)
+  for i = #granted, 1, -1 do move(granted[i].job, 'queued', now, nil, nil, true, { 'slot_at', int(granted[i].at) }) end
 end
 
 -- Hand free slots to the heads of the two lines; while jobs wait too, so many of them (`look_gap`) go between two look-ups.
@@ -150,10 +150,13 @@ local function grant(instance, now, horizon, most, one)
     return 0
   end
   local b
+  -- They stay in the line until all that are granted now are known.
+  local granted = {}
   for given = 0, most - 1 do
-    local head, look = redis.call('ZRANGE', line, 0, 0)[1], redis.call('ZRANGE', looking, 0, 0)[1]
+    local head, look = redis.call('ZRANGE', line, #granted, #granted)[1], redis.call('ZRANGE', looking, 0, 0)[1]
     if not head and not look then
       redis.call('ZREM', P .. 'slots', instance)
+      hand_over(granted, now)
       return given
     end
     b = b or budget_of(instance, now)
@@ -173,9 +176,10 @@ local function grant(instance, now, horizon, most, one)
     elseif at then
       if look then redis.call('HINCRBY', budget, 'turned', -1) end
       local job = occupant(line, head, 'waiting')
-      if job then hand_over(job, at, now) else leave_place(instance, member) end
+      if job then granted[#granted + 1] = { job = job, at = at } else leave_place(instance, member) end
     elseif again then
       redis.call('ZADD', P .. 'slots', int(again), instance)
+      hand_over(granted, now)
       return given
     else
       -- No worker knows the instance: its jobs are kept until one does (settle.lua, instance.lua).
@@ -184,6 +188,7 @@ local function grant(instance, now, horizon, most, one)
     end
   end
   if not one then redis.call('ZADD', P .. 'slots', int(now), instance) end
+  hand_over(granted, now)
   return most
 end
 

@@ -42,6 +42,19 @@ local function adopted_record(job)
   return ok and type(said) == 'table' and said.event == 'adopted' and said.opportunity_id and int(said.opportunity_id) or nil
 end
 
+-- The CRM has it, and nobody who waits for it was told: it was adopted by halves.
+local function tell_of_success(job)
+  if redis.call('EXISTS', 'celery-task-meta-' .. job.id) == 1 then return end
+  local made, attempts, replays = unpack(redis.call('HMGET', job_key(job.id), 'opportunity_id', 'attempts', 'replays'))
+  made = made or adopted_record(job)
+  if not made then return end
+  redis.call('HSET', job_key(job.id), 'opportunity_id', made)
+  write_result(job.id, 'SUCCESS', '{"state":"succeeded","job_id":' .. cjson.encode(job.id) .. ',"kind":' .. cjson.encode(job.kind)
+    .. ',"instance":' .. cjson.encode(job.instance) .. ',"opportunity_id":' .. made .. ',"attempts":' .. (attempts or '0')
+    .. ',"replays":' .. (replays or '0') .. ',"record":{"id":' .. made .. '}}', now, ttl_s)
+  mend(job.id, 'untold')
+end
+
 -- Who waits for a record that is known goes on: the create's end was told by halves.
 local function mend_resolving(job)
   if not job.ref then return end
@@ -99,6 +112,7 @@ for i = 4, #ARGV do
     end
   elseif ENDED[state] and redis.call('TTL', key) < 0 then
     redis.call('HDEL', key, 'message')
+    if state == 'succeeded' and job.kind then tell_of_success(job) end
     retire(job, ttl_s)
     mend(job.id, 'never forgotten')
   end
