@@ -338,7 +338,8 @@ def test_what_is_known_of_a_record_without_more() -> None:
     """Nothing."""
     assert Record(1) == Record(1, {}, None, Names.NOTHING, None)
     assert (Record(1).names, Record(1).status) == (Names.NOTHING, None)
-    assert Record(1, names=Names.MARKER) == Record(1, names=Names.RECORD), "by what it was named is no part of a record"
+    by_marker, by_lead = Record(1, names=Names.MARKER, status=200), Record(1, names=Names.RECORD, status=201)
+    assert by_marker == by_lead, "how its answer came is no part of a record"
     assert "secret" not in repr(Expected(Kind.CREATE, title="secret"))
 
 
