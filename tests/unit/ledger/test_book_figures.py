@@ -119,9 +119,10 @@ async def test_patience_has_an_end(world: World, book: Book) -> None:
     assert 3 < world.now - 1_000 <= 4.7
 
 
-@pytest.mark.parametrize("how", ["settle", "settle_sent"])
+@pytest.mark.parametrize("how", ["settle", "settle_sent", "recall"])
 async def test_an_end_is_kept_for_an_hour(world: World, book: Book, how: str) -> None:
     """What became of an attempt is known nowhere else: an outage of minutes must not lose it."""
+    world.answers = [b"forgotten"] if how == "recall" else []
     with pytest.raises(LedgerUnavailable):
         await (book.settle(CALL) if how == "settle" else book.settle_sent(CALL, SENT, sent_at=0.0))
 
