@@ -4,7 +4,7 @@
     bash ops/mutate --target ledger --sample 40
     bash ops/mutate --changed main              a drawn sample of what has changed since a revision
 
-Lua is mutated over its syntax tree (`lua`), Python by cosmic-ray's operators and two of our own (`python`). Nothing
-here touches the checkout: every run works on a copy (`sandbox`). Whoever survives for a good reason is judged in
-`judged.toml`.
+Lua is mutated over its syntax tree (`lua`), Python by cosmic-ray's operators for comparisons and arithmetic and by our
+own for decisions (`python`). Nothing here touches the checkout: every run works on a copy (`sandbox`), and is forked
+from a process that has its imports (`warm`). Whoever survives for a good reason is judged in `judged.toml`.
 """

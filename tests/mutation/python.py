@@ -60,6 +60,8 @@ OTHER_FUNCTION: Final = {
 UNCHANGED_BY_A_SWAP: Final = {"max", "min", "isinstance", "math.isclose"}
 NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.:/-]*")
 """A text that is a name of something, and not words for a reader."""
+CODECS: Final = {"ascii", "latin-1", "utf-8"}
+"""Python finds them however their names are spelt."""
 
 
 def mutants_of_python(path: str, text: str) -> Iterator[Mutant]:
@@ -158,7 +160,7 @@ def _constant(node: ast.Constant, starts: list[int], text: str, *, status: bool)
             pass
         case int() | float() as value if text[start:stop].startswith(repr(value)[:1]):
             yield from _number(start, stop, value, status=status)
-        case str() as value if NAME.fullmatch(value) and text[start + 1 : stop - 1] == value:
+        case str() as value if NAME.fullmatch(value) and value not in CODECS and text[start + 1 : stop - 1] == value:
             # No part of an f-string, nor a raw one.
             yield start, stop, f"{text[start : stop - 1]}_{text[stop - 1]}", "another name"
 

@@ -92,6 +92,13 @@ def test_a_create_is_not_proved_without_id_or_with_another_echo(answer: Any) -> 
         read_record(answer, CREATE)
 
 
+def test_an_id_of_its_own_comes_before_one_in_data() -> None:
+    """`data` may be anything then; without such an id it is the record."""
+    assert read_record({"id": 7, "data": {"id": 8}}, CREATE) == Record(7, {"id": 7})
+    assert read_record({"id": 0, "data": {"id": 8}}, CREATE) == Record(8, {"id": 8})
+    assert read_record({"id": 7, "data": [8]}, CREATE) == Record(7, {"id": 7})
+
+
 def test_an_echo_is_compared_only_with_what_was_sent() -> None:
     """A create without a lead may be answered with any."""
     assert read_record({"id": 1, "lead_id": 5}, Expected(Kind.CREATE)).opportunity_id == 1
@@ -331,6 +338,8 @@ def test_what_is_known_of_a_record_without_more() -> None:
     """Nothing."""
     assert Record(1) == Record(1, {}, None, Names.NOTHING, None)
     assert (Record(1).names, Record(1).status) == (Names.NOTHING, None)
+    by_marker, by_lead = Record(1, names=Names.MARKER, status=200), Record(1, names=Names.RECORD, status=201)
+    assert by_marker == by_lead, "how its answer came is no part of a record"
     assert "secret" not in repr(Expected(Kind.CREATE, title="secret"))
 
 

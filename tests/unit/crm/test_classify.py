@@ -349,6 +349,7 @@ def test_the_words_count_only_near_the_beginning_of_what_is_no_json() -> None:
     near, far = b" " * 65_500 + b"too many requests", b" " * 65_530 + b"too many requests"
 
     assert type(classified(answer(401, near), UPDATE)) is Throttled
+    assert type(classified(answer(401, b"\xff\xfe too many requests"), UPDATE)) is Throttled
     assert type(classified(answer(401, far), UPDATE)) is CredentialRefused
 
 

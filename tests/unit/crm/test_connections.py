@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Hashable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import aiohttp
 import httpx
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
@@ -530,6 +531,51 @@ async def test_sixteen_are_tried(
     assert (answer is fits) is found
 
 
+@dataclass
+class Made:
+    """A connection as aiohttp has made it."""
+
+    protocol: Any
+
+
+async def test_a_call_begins_on_whatever_connection_it_gets(
+    connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New or kept; a call that nobody has told of has nothing in common with any other."""
+    asked: list[Any] = []
+    made = Made(Kept(carried=("m",)))
+
+    async def connect(*args: Any) -> Any:
+        asked.append(args)
+        return made
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "connect", connect)
+    use, given_timeout = Use("create", ("m",), ("m",)), aiohttp.ClientTimeout()
+    mark = CURRENT.set(use)
+    try:
+        found: Any = await connector.connect("request", [], given_timeout)  # type: ignore[arg-type]
+    finally:
+        CURRENT.reset(mark)
+
+    assert found is made
+    assert asked == [(connector, "request", [], given_timeout)]
+    assert (made.protocol.calls, use.shared) == (1, frozenset({"m"}))
+    await connector.connect("request", [], given_timeout)  # type: ignore[arg-type]
+    assert made.protocol.calls == 2
+    made.protocol = Unwatched()
+    unwatched: Any = await connector.connect("request", [], given_timeout)  # type: ignore[arg-type]
+    assert unwatched is made
+
+
+async def test_every_connection_that_is_made_is_watched(connector: Connector) -> None:
+    """And asks the authorities that were given."""
+    assert isinstance(connector._factory(), WatchedHandler)
+    context = ssl.create_default_context()
+    other = Connector(ssl_context=context)
+    assert other._ssl is context
+    await other.close()
+
+
 async def test_nobody_waits_for_a_connection(connector: Connector) -> None:
     """The budget and the worker's concurrency bound the calls."""
     assert (connector.limit, connector.limit_per_host) == (0, 0)
@@ -606,6 +652,17 @@ async def test_an_answer_after_the_request_is_not_early(pair: Pair) -> None:
     assert not pair.ours.early
     assert pair.ours.silent()
     assert pair.ours.silent(), "looking changes nothing"
+
+
+async def test_an_answer_is_waited_for_from_when_the_request_was_sent(pair: Pair) -> None:
+    """As aiohttp does it: our look does not take its place."""
+    pair.ours.set_response_params(read_timeout=60)
+    assert pair.ours._read_timeout_handle is None
+
+    pair.ours.start_timeout()
+
+    assert pair.ours._read_timeout_handle is not None
+    pair.ours._drop_timeout()
 
 
 async def test_an_answer_before_the_request_is_early(pair: Pair) -> None:

@@ -1,5 +1,6 @@
 """The `Date` header, and what it says of the far end's clock."""
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -40,3 +41,14 @@ def test_no_text_upsets_it(text: str) -> None:
     moment = read_http_date(text)
 
     assert moment is None or moment.tzinfo is UTC
+
+
+def test_a_date_without_a_zone_is_utc_whatever_this_machines_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 5322's -0000 says that nobody knows the zone; in HTTP it can only be UTC."""
+    monkeypatch.setenv("TZ", "America/Sao_Paulo")
+    time.tzset()
+    try:
+        assert ahead_s("Tue, 19 Mar 2024 21:14:35 -0000", now=NOW) == -0.25
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -44,3 +44,8 @@ def test_an_id_of_digits_may_come_back_as_a_number() -> None:
 def test_without_a_field_or_a_marker_nothing_is_known(marker_field: str | None, marker: str | None) -> None:
     """Neither found nor missing."""
     assert mark_in({"oppsync": "m-1"}, marker_field=marker_field, marker=marker) is Mark.UNKNOWN
+
+
+def test_marks_are_words_that_the_ledger_keeps() -> None:
+    """In what is shown to a person, and in what a look-up is judged by."""
+    assert [mark.value for mark in Mark] == ["ours", "other", "empty", "undeclared", "unknown"]

@@ -126,3 +126,13 @@ def test_any_text_arrives_as_it_was_given(title: str, fields: dict[str, Any]) ->
     assert document["title"] == title
     assert document.get("fields", {}) == fields
     assert set(document) <= set(DOCUMENTED)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_json_number_never_leaves(value: float) -> None:
+    """The contract refuses it; should that fail, nothing is sent rather than something that nobody can read."""
+    job = create(fields={"A": "1"})
+    hostile = job.model_copy(update={"fields": {"A": value}})
+
+    with pytest.raises(ValueError, match="JSON"):
+        opportunity_body(hostile, settings(), marker=None)

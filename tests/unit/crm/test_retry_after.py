@@ -43,3 +43,11 @@ def test_no_text_upsets_it(header: str) -> None:
     seconds = retry_after_seconds(header, now=NOW)
 
     assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER_SECONDS
+
+
+def test_nobody_is_left_alone_for_longer_than_a_day() -> None:
+    """Whoever asks for more has made a mistake."""
+    assert MAX_RETRY_AFTER_SECONDS == 86_400.0
+    for header in ("86401", "99999999999999999999", "Fri, 31 Dec 9999 23:59:59 GMT"):
+        assert retry_after_seconds(header, now=NOW) == 86_400.0
+    assert retry_after_seconds("86400", now=NOW) == 86_400.0

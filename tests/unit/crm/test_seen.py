@@ -54,3 +54,9 @@ def test_an_empty_message_is_no_message(value: Any) -> None:
     seen = seen_in(Answer(400, httpx.Headers(), b""), {"msg": value}, secrets=())
 
     assert seen.text == "no message"
+
+
+def test_a_title_is_looked_for_near_the_beginning() -> None:
+    """In 8 KB: nobody searches a megabyte of somebody's page."""
+    assert told(b"<html>" + b" " * 8_190 + b"<title>Oops</title>") == "HTML page without a title"
+    assert told(b"<html>" + b" " * 8_160 + b"<title>Oops</title>") == "HTML page: Oops"

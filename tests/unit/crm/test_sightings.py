@@ -2,6 +2,7 @@
 
 # ruff: noqa: D103 - the test tools here speak through their names
 
+import time
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -215,3 +216,14 @@ def test_any_row_is_a_sighting_or_unreadable(row: dict[str, Any], wanted: Sought
     assert found.lead_same in (True, False, None)
     assert found.opportunity_id > 0
     assert "Maria" not in repr(found)
+
+
+def test_a_time_without_a_zone_is_utc_whatever_this_machines_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The window is in UTC."""
+    monkeypatch.setenv("TZ", "America/Sao_Paulo")
+    time.tzset()
+    try:
+        assert seen(createDate="2024-03-19 21:14:35").created == datetime(2024, 3, 19, 21, 14, 35, tzinfo=UTC)
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -119,9 +119,10 @@ async def test_patience_has_an_end(world: World, book: Book) -> None:
     assert 3 < world.now - 1_000 <= 4.7
 
 
-@pytest.mark.parametrize("how", ["settle", "settle_sent"])
+@pytest.mark.parametrize("how", ["settle", "settle_sent", "recall"])
 async def test_an_end_is_kept_for_an_hour(world: World, book: Book, how: str) -> None:
     """What became of an attempt is known nowhere else: an outage of minutes must not lose it."""
+    world.answers = [b"forgotten"] if how == "recall" else []
     with pytest.raises(LedgerUnavailable):
         await (book.settle(CALL) if how == "settle" else book.settle_sent(CALL, SENT, sent_at=0.0))
 
@@ -171,6 +172,7 @@ async def test_a_question_that_was_overtaken_is_asked_anew(world: World, book: B
     assert await book.begin(HAND, JOB, horizon_ms=250, marker_field=None) == Soon(40)
 
     assert [call.arguments[12] for call in world.calls] == [b"1", b"2"]
+    assert all(call.arguments[13] for call in world.calls), "a stranger's message is compared with what is known of it"
 
 
 @pytest.mark.parametrize(("late_s", "late_ms"), [(0.0, None), (0.049, None), (0.05, 50), (2.25, 2_250), (60.0, 60_000)])
@@ -230,6 +232,18 @@ async def test_what_does_not_lead_to_a_request_needs_no_replica(world: World, re
     assert world.waited == [(2, 700)]
 
 
+async def test_others_in_a_round_trip_are_not_undone_for_want_of_replicas(world: World, replicated: Book) -> None:
+    """Only a request that would leave is."""
+    world.answers = [lambda calls: [GO if call.script == "begin" else b"dead" for call in calls], b"scheduled"]
+
+    begun, settled = await asyncio.gather(
+        replicated.begin(HAND, JOB, horizon_ms=250, marker_field=None), replicated.settle(CALL)
+    )
+
+    assert (begun, settled) == (Parked(State.SCHEDULED, "not_replicated"), State.DEAD)
+    assert [len(calls) for calls in world.asked] == [2, 1]
+
+
 async def test_an_error_among_answers_stays_an_error(world: World, replicated: Book) -> None:
     """And is repeated like any."""
     world.answers = [lambda calls: [AWAY for _ in calls], GO]
@@ -256,6 +270,8 @@ async def test_an_end_is_settled_as_one_of_a_request_that_left(world: World, boo
     assert await book.settle_sent(CALL, SENT, sent_at=990.0) == Settled(State.SCHEDULED)
 
     assert world.calls == [sent(recalling.as_sent(CALL))]
+    plain = Settled(State.SCHEDULED)
+    assert (plain.recalled, plain.surplus, plain.other) == (False, False, None)
 
 
 async def test_a_ledger_that_forgot_is_told_and_asked_again(
@@ -306,12 +322,18 @@ def echoes(calls: list[Call]) -> list[Any]:
     return [call.arguments[0] for call in calls]
 
 
-async def test_calls_that_are_made_meanwhile_share_a_round_trip(world: World, book: Book) -> None:
+async def test_calls_that_are_made_meanwhile_share_a_round_trip(
+    world: World, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Fifty at most; every caller hears its own answer, and round trips are counted."""
     world.answers = [echoes] * 5
     many = [Call("settle", (str(number),)) for number in range(120)]
+    tasks = []
+    monkeypatch.setattr(module.asyncio, "create_task", lambda one: tasks.append(one) or asyncio.ensure_future(one))
 
     answers = await asyncio.gather(*(book.surely(call) for call in many))
+
+    assert len(tasks) == 1
 
     assert answers == [str(number).encode() for number in range(120)]
     assert BATCH == 50
@@ -415,3 +437,21 @@ async def test_connections_are_few_and_waited_for(book: Book) -> None:
     pool = book._pool
     assert (pool.max_connections, pool.timeout) == (32, None)  # type: ignore[attr-defined]
     assert pool.connection_kwargs["retry"].get_retries() == 1
+    assert book.redis.connection_pool is pool
+
+
+async def test_connections_are_closed_with_the_book() -> None:
+    """Client and pool, which is not the client's own."""
+    closed: list[str] = []
+    made = Book("redis://127.0.0.1:1/0", patience_s=10)
+
+    def closing(name: str) -> Any:
+        async def close() -> None:
+            closed.append(name)
+
+        return SimpleNamespace(aclose=close)
+
+    made.redis, made._pool = closing("client"), closing("pool")
+    await made.close()
+
+    assert closed == ["client", "pool"]
