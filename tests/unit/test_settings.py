@@ -115,7 +115,7 @@ def test_settings_do_not_show_secrets() -> None:
 BOUNDS: list[tuple[type[BaseModel], str, Any, list[Any], list[Any]]] = [
     # table, setting, default, what may be set, what may not
     (BudgetSettings, "requests", 45, [0, 1_000_000], [-1, 1_000_001]),
-    (BudgetSettings, "window_seconds", 60.0, [0.001, 86_400], [0, -1, 86_401]),
+    (BudgetSettings, "window_seconds", 60.0, [0.001, 86_400], [0, 0.000_9, -1, 86_401]),
     (BudgetSettings, "concurrency", 2, [0, 10_000], [-1, 10_001]),
     (BudgetSettings, "cool_down_seconds", 65.0, [0.001, 86_400], [0, 86_401]),
     (BudgetSettings, "max_pause_seconds", 900.0, [0.001, 86_400], [0, 86_401]),

@@ -12,7 +12,8 @@ from oppsync_worker.contract.fields import Instance
 
 DEFAULT_BASE_URL: Final = "https://sprinthub-api-master.sprinthub.app"
 
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Seconds = Annotated[float, Field(ge=0.001, le=86_400)]
+"""The ledger counts in milliseconds: what is less than one would be none at all."""
 
 
 def _sendable(secret: SecretStr) -> SecretStr:
