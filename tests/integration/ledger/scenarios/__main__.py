@@ -140,9 +140,7 @@ def mutate(every_nth: int, stems: list[str]) -> int:
         SAYS(f"{stem:12} {count['noticed']:5} noticed {count['judged']:5} judged {count['survived']:5} survived\n")
         sys.stdout.flush()
     share = 100 * total["noticed"] / max(1, total["noticed"] + total["survived"])
-    SAYS(
-        f"{'all':12} {total['noticed']:5} noticed {total['judged']:5} judged {total['survived']:5} survived: {share:.1f} %\n"
-    )
+    SAYS(f"all: {total['noticed']} noticed, {total['judged']} judged, {total['survived']} survived: {share:.1f} %\n")
     return 1 if total["survived"] else 0
 
 

@@ -75,7 +75,7 @@ def jobs_that_nobody_sends_are_found(w: World) -> None:
     w.sends(create("c1"), update("u1", 5))
     w.enqueue(update("u2", 5))
     _sweep(w, "c1", "u1")
-    for key in w.client.keys("oppsync:claim:*"):
+    for key in sorted(w.client.keys("oppsync:claim:*")):
         w.put("DEL", key)
     _sweep(w, "c1", "u1")
 
