@@ -120,8 +120,9 @@ def times_and_deadlines(w: World) -> None:
     w.enqueue(create("c1"), late, last)
     hands = w.claim()
     w.passes(1_000)
-    for hand, job in zip(hands, (early, late, last), strict=True):
-        w.begin(hand, job)
+    asked = {job.job_id: job for job in (early, late, last)}
+    for hand in hands:
+        w.begin(hand, asked[hand.job_id])
     w.passes(4_000)
     w.promote()
 
@@ -150,8 +151,9 @@ def what_was_sent_before_it_expired_is_said(w: World) -> None:
             effects = ends.Effects(unsure=unsure)
             w.run(ends.reschedule(hand, delay_ms=0 if left else 200_000, attempt=ATTEMPT, effects=effects))
             w.promote()
-    w.passes(100_000)
-    w.promote()
+    for _ in range(2):
+        w.passes(50_000)
+        w.promote(seen=(w.now - 50_000, 50_000))
 
 
 def a_dead_owners_create_is_in_doubt(w: World) -> None:
@@ -256,18 +258,18 @@ def a_window_that_is_full_is_waited_for(w: World) -> None:
     w.told(requests=2, window_ms=1_000)
     jobs = [create(f"c{n}") for n in range(4)]
     w.enqueue(*jobs)
-    for number in range(4):
-        w.put("HSET", "oppsync:budget:acme", "next", 0)
-        w.promote()
+    for ms in (100, 400, 480, 22):
         for hand in w.claim(1):
             w.begin(hand, create(hand.job_id))
-        w.passes((100, 880, 900, 5)[number])
-    w.put("HSET", "oppsync:budget:acme", "next", 0)
-    w.promote()
+        w.passes(ms)
+        w.put("HSET", "oppsync:budget:acme", "next", 0)
+        w.put("ZADD", "oppsync:slots", 1, "acme")
+        w.promote(most=1)
     for hand in w.claim(1):
         w.begin(hand, create(hand.job_id))
-        w.passes(3)
-        w.begin(hand, create(hand.job_id))
+        for ms in (17, 1, 2, 1):
+            w.passes(ms)
+            w.begin(hand, create(hand.job_id))
 
 
 def with_its_instance_on_hold_it_is_held(w: World) -> None:
@@ -349,3 +351,102 @@ def superseded_while_it_waits_it_is_dropped(w: World) -> None:
     w.put("ZADD", "oppsync:letters:acme:id:5", 1, "u1")
     w.put("HSET", "oppsync:newer:acme:id:5", "title", 9)
     w.begin(hand, old)
+
+
+def an_earlier_update_that_is_replayed_goes_first(w: World) -> None:
+    """Also when the newer one is at a worker already."""
+    w.told()
+    old, new = update("u1", 5), update("u2", 5, lane="interactive")
+    (hand,) = w.sends(old)
+    w.bury(hand)
+    w.enqueue(new)
+    hand = w.take("u2")
+    w.run(operating.replay("u1", by="me", writes=old.written()))
+    w.begin(hand, new)
+
+
+def an_entry_of_an_older_version_is_no_conflict(w: World) -> None:
+    """Of which nothing is known but that it is there."""
+    w.told()
+    w.put("HSET", "oppsync:job:c1", "state", "queued")
+    w.enqueue(create("c1"))
+    w.put("HSET", "oppsync:job:c2", "state", "queued", "kind", "opportunities.create", "instance", "acme")
+    w.enqueue(create("c2"))
+
+
+def what_a_lost_update_may_have_written_is_remembered(w: World) -> None:
+    """While an older one may be replayed."""
+    w.told()
+    old, new = update("u1", 5), update("u2", 5, value="1.00")
+    (hand,) = w.sends(old)
+    w.bury(hand)
+    w.sends(new)
+    w.passes(60_000)
+    w.restore()
+    w.run(operating.replay("u1", by="me", writes=old.written()))
+
+
+def held_by_nobody_ghosts_are_passed_over(w: World) -> None:
+    """In the line of a record whose create is on its way, or that is hurried."""
+    w.told(requests=60)
+    w.put("ZADD", "oppsync:record:acme:ref:r", 0, "ghost")
+    w.put("ZADD", "oppsync:record:acme:id:7", 0.5, "ghost")
+    w.enqueue(update("u1", "r", lane="interactive"))
+    w.enqueue(update("u2", 7), update("u3", 7, lane="interactive"))
+    job = create("c1", external_ref="r")
+    w.enqueue(job)
+    w.passes(2_000)
+    w.promote()
+    hand = w.take("c1")
+    w.begin(hand, job)
+    w.succeed(hand, 9)
+
+
+def a_strange_message_of_our_own_is_filed_when_it_is_begun(w: World) -> None:
+    """Redis was purged in between: all is written now."""
+    w.told()
+    job = update("u1", 5, idempotency_key="k", lane="interactive")
+    other = create("c1", lane="interactive")
+    for one in (job, other):
+        w.put("LPUSH", "opportunities.interactive", str(enqueuing.enqueue(one).arguments[-1]))
+    hands = {hand.job_id: hand for hand in w.claim()}
+    w.begin(hands["u1"], job)
+    w.bury(hands["c1"], kind="opportunities.create", instance="acme")
+
+
+def a_foreign_update_keeps_its_place(w: World) -> None:
+    """The one it had when it was claimed, however late it is read."""
+    w.told()
+    first, second = update("u1", 5), update("u2", 5)
+    w.push(first, compression="zlib")
+    (hand,) = w.claim()
+    w.enqueue(second)
+    other = w.take("u2")
+    w.begin(hand, first, own=False)
+    w.begin(other, second)
+
+
+def before_its_time_it_is_scheduled(w: World) -> None:
+    """With its slot given back; a foreign one with its place in line behind others."""
+    w.told(requests=60)
+    job = create("c1", not_before=_at(5_000))
+    w.enqueue(create("c1"))
+    (hand,) = w.claim()
+    w.begin(hand, job)
+    w.passes(5_000)
+    w.promote()
+    (hand,) = w.claim()
+    w.begin(hand, job)
+
+
+def a_copy_of_a_sent_job_is_dropped_by_kind(w: World) -> None:
+    """A message of another application, under the id of a foreign job that was begun, with the same or another body."""
+    w.told()
+    job = create("x1")
+    w.push(job, compression="zlib")
+    (hand,) = w.claim()
+    w.begin(hand, job, own=False)
+    for title in ("T", "other"):
+        w.push(create("x1", title=title), compression="zlib")
+        (copy,) = w.claim()
+        w.begin(copy, create("x1", title=title), own=False)

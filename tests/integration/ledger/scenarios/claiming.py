@@ -55,6 +55,8 @@ def oldest_first_interactive_before_bulk(w: World) -> None:
     w.claim(2, question="a")
     w.claim(1, question="b")
     w.put("DEL", "oppsync:asked:w")
+    for hand in w.claim(5, question="b"):
+        w.run(claims.release(hand.tag))
     w.claim(5, question="b")
     w.claim(5, question="c")
 
@@ -156,6 +158,7 @@ def what_cannot_be_read_is_left_to_a_worker(w: World) -> None:
         _create("c21", headers={"eta": "2027-01-15T09:00:00Z"}, not_before="2027-01-15T09:00:00Z"),
         _create("c22", not_before="2027-01-15T09:00:00Z", deadline="2027-01-15T09:00:00Z"),
         _create("c23", headers={"compression": "zlib"}),
+        _create("c36", deadline=5),
         _update("u1", opportunity_id=0),
         _update("u2", opportunity_id="x", external_ref="r"),
         _update("u3"),
@@ -373,3 +376,27 @@ def an_unread_one_on_hold_is_held_when_it_is_read(w: World) -> None:
     w.run(operating.hold("acme", cause="asked", note=""))
     _claims(w, _create("c1"), _update("u1", opportunity_id=5), most=10)
     assert w.now == START_MS
+
+
+def a_silent_claim_of_what_is_elsewhere_is_let_go(w: World) -> None:
+    """The job is left where it is."""
+    w.told()
+    job = create("c1", not_before="2027-01-16T00:00:00Z")
+    w.enqueue(job)
+    w.put("LPUSH", LANES[1], encode(job))
+    w.claim()
+    w.passes(60_000)
+    w.restore()
+
+
+def handed_back_unread_it_goes_where_it_came_from(w: World) -> None:
+    """A stranger's copy too; what the sweep gave up as well."""
+    w.told()
+    w.enqueue(create("c1"))
+    hands = w.claim()
+    w.push(create("c1"), compression="zlib")
+    for hand in [*w.claim(), *hands]:
+        w.run(claims.release(hand.tag))
+    (hand, *_) = w.claim()
+    w.run(sweeping.lose("c1", since=str(w.now)))
+    w.run(claims.release(hand.tag))

@@ -211,3 +211,22 @@ def the_marker_is_known_to_land_or_not(w: World) -> None:
     w.begin(hand, job, marker_field="f")
     w.run(ends.doubt(hand, attempt=ATTEMPT))
     _look(w)
+
+
+def a_look_up_that_nobody_took_keeps_its_slot(w: World) -> None:
+    """When it is due again meanwhile."""
+    w.told(probe_ms=0)
+    _doubt(w, "c1")
+    w.promote()
+    w.passes(60_000)
+    w.promote()
+
+
+def a_look_up_of_a_job_that_is_gone_changes_nothing(w: World) -> None:
+    """Not even its entry is there."""
+    w.told(probe_ms=0)
+    _doubt(w, "c1")
+    look = _look(w)
+    w.put("DEL", "oppsync:job:c1")
+    w.run(looking.may_look(look, horizon_ms=250))
+    w.run(looking.again(look, Told("{}", Effects(answers=True), cool_down_ms=5), inquiry="{}", delay_ms=5))

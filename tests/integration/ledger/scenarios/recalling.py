@@ -168,6 +168,7 @@ def what_a_remembered_request_led_to_stands(w: World) -> None:
     (hand,) = w.sends(job)
     w.run(ends.reschedule(hand, delay_ms=900_000, attempt=ATTEMPT))
     _settle(w, _doubted(hand), job)
+    _settle(w, _again(Hand("9-9", "u1", 99)), job)
     _settle(w, _again(Hand("9-9", "u1", 99), wrote=("title",), unsure=True), job)
     _settle(w, _succeeded(hand), job)
 

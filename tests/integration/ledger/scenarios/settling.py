@@ -162,10 +162,10 @@ def an_unreadable_message_is_buried(w: World) -> None:
     w.told()
     w.push(create("c1", idempotency_key="k"), create("c2", idempotency_key="k2"))
     w.claim()
-    first, second = w.claim()
-    w.bury(first, kind="opportunities.create", instance="acme", attempt=None)
+    hands = {hand.job_id: hand for hand in w.claim()}
+    w.bury(hands["c1"], kind="opportunities.create", instance="acme", attempt=None)
     w.put("SET", "oppsync:idem:acme:k2", "c9")
-    w.bury(second, attempt=None)
+    w.bury(hands["c2"], attempt=None)
     w.push(create("c3"), compression="zlib")
     (hand,) = w.claim()
     w.bury(hand, kind="opportunities.create", instance="acme", attempt=None)
@@ -271,6 +271,8 @@ def a_credential_hold_that_is_lifted_is_tried_by_one(w: World) -> None:
     w.run(operating.unhold("acme"))
     w.told(fingerprint="old")
     w.told(fingerprint="new")
+    w.run(operating.hold("acme", cause="credential", note="n"))
+    w.run(operating.unhold("acme"))
 
 
 def a_success_ends_a_row_of_refusals(w: World) -> None:

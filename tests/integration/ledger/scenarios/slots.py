@@ -80,14 +80,16 @@ def a_few_beyond_what_was_announced(w: World) -> None:
 
 def ends_hand_places_on(w: World) -> None:
     """One at a time; eight at a time where very many are in flight."""
-    w.told(concurrency=101)
-    w.enqueue(*(create(f"c{n}") for n in range(101)))
-    w.enqueue(*(create(f"d{n}") for n in range(12)))
-    hands = [hand for _ in range(9) for hand in w.claim(2)]
-    for hand in hands[:6]:
-        w.put("ZADD", "oppsync:inflight:acme", w.now + 50_000, "y" + hand.tag)
-    for hand in hands:
-        w.succeed(hand)
+    w.told(concurrency=106)
+    for number in range(103):
+        w.put("ZADD", "oppsync:inflight:acme", w.now + 50_000, f"x{number}")
+    w.enqueue(*(create(f"c{n}") for n in range(15)))
+    for hand in w.claim():
+        w.bury(hand, attempt=None)
+    for number in range(5):
+        w.put("ZREM", "oppsync:inflight:acme", f"x{number}")
+    for hand in w.claim():
+        w.bury(hand, attempt=None)
 
 
 def a_pause_for_want_of_a_hand_ends_with_it(w: World) -> None:
@@ -345,3 +347,23 @@ def after_a_silence_the_clock_is_believed_by_and_by(w: World) -> None:
     w.passes(1)
     w.promote()
     w.promote(seen=(w.now - 1, 1))
+
+
+def a_pause_that_is_over_leaves_the_next_slot_alone(w: World) -> None:
+    """There is nothing to end."""
+    w.told(requests=60)
+    w.enqueue(create("c1"))
+    w.passes(5_000)
+    w.run(operating.resume("acme"))
+
+
+def a_line_of_an_unknown_instance_is_kept(w: World) -> None:
+    """Its ghosts are struck off."""
+    w.told(requests=60)
+    w.enqueue(create("c1"), create("c2"))
+    w.put("HSET", "oppsync:budget:acme", "unknown", 1)
+    w.put("ZADD", "oppsync:waiting:acme", 1, "ghost")
+    w.passes(1_000)
+    w.promote()
+    w.enqueue(create("c3"))
+    w.promote()
