@@ -7,6 +7,7 @@ When a script changes on purpose, tell the cases anew and read the difference li
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -22,6 +23,14 @@ from oppsync_worker.ledger.scripts import load
 FOLDER_OF_SCRIPTS = Path(scripts.__file__).parent / "lua"
 
 TOLD = {f"{chapter}/{name}": text for chapter in CHAPTERS for name, text in golden(chapter).items()}
+
+
+@pytest.fixture(autouse=True)
+def _quick(ledger: redis.Redis) -> Iterator[None]:
+    """A disk that is slow must not decide how long some thousand calls take."""
+    ledger.config_set("appendfsync", "no")
+    yield
+    ledger.config_set("appendfsync", "always")
 
 
 @pytest.mark.parametrize("name", cases())
@@ -63,14 +72,10 @@ UNSEEN = {
 
 def test_cases_come_to_both_outcomes_of_every_condition(ledger: redis.Redis) -> None:
     """But for those that are named with a reason."""
-    ledger.config_set("appendfsync", "no")
-    try:
-        seen: set[str] = set()
-        for case in cases().values():
-            case(World(ledger, marked))
-            seen |= {one.decode() for one in cast("set[bytes]", ledger.smembers(SEEN))}
-    finally:
-        ledger.config_set("appendfsync", "always")
+    seen: set[str] = set()
+    for case in cases().values():
+        case(World(ledger, marked))
+        seen |= {one.decode() for one in cast("set[bytes]", ledger.smembers(SEEN))}
     files = sorted(path for path in FOLDER_OF_SCRIPTS.glob("*.lua") if path.stem not in ELSEWHERE)
     wanted = {one for path in files for one in outcomes(path.stem, path.read_text("utf-8"))}
     unseen = {re.sub(r":\d+: ", ": ", one) for one in wanted - seen}

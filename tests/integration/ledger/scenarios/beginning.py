@@ -301,7 +301,9 @@ def mended_it_goes_to_another_record(w: World) -> None:
     job, other = update("u1", 5), update("u2", 5, title="V")
     (hand,) = w.sends(job, other)
     w.bury(hand)
-    for mended in (update("u1", 6), update("u1", "r"), update("u1", 7)):
+    w.put("HSET", "oppsync:refs:acme", "known", 77)
+    for mended in (update("u1", 6), update("u1", "known"), update("u1", "r"), update("u1", "s"), update("u1", 7)):
+        w.passes(3)
         message = str(enqueuing.enqueue(mended).arguments[-1])
         w.run(operating.replay("u1", by="me", message=message, writes=mended.written()))
         for hand in w.claim():
@@ -362,6 +364,7 @@ def an_earlier_update_that_is_replayed_goes_first(w: World) -> None:
     w.enqueue(new)
     hand = w.take("u2")
     w.run(operating.replay("u1", by="me", writes=old.written()))
+    w.passes(7)
     w.begin(hand, new)
 
 
@@ -417,7 +420,7 @@ def a_strange_message_of_our_own_is_filed_when_it_is_begun(w: World) -> None:
 def a_foreign_update_keeps_its_place(w: World) -> None:
     """The one it had when it was claimed, however late it is read."""
     w.told()
-    first, second = update("u1", 5), update("u2", 5)
+    first, second = update("u1", 5), update("u2", 5, lane="interactive")
     w.push(first, compression="zlib")
     (hand,) = w.claim()
     w.enqueue(second)
@@ -450,3 +453,43 @@ def a_copy_of_a_sent_job_is_dropped_by_kind(w: World) -> None:
         w.push(create("x1", title=title), compression="zlib")
         (copy,) = w.claim()
         w.begin(copy, create("x1", title=title), own=False)
+
+
+def a_mended_create_is_known_as_it_is_now(w: World) -> None:
+    """By its new reference, key and deadline; what it was asked for first stays what it is compared by."""
+    w.told()
+    given = {"external_ref": "r1", "idempotency_key": "k1", "deadline": _at(900_000)}
+    (hand,) = w.sends(create("c1", **given))
+    w.bury(hand)
+    mended = create("c1", title="M", external_ref="r2", idempotency_key="k2", deadline=_at(800_000))
+    message = str(enqueuing.enqueue(mended).arguments[-1])
+    w.passes(10)
+    w.run(operating.replay("c1", by="me", message=message, deadline=mended.deadline))
+    (hand,) = w.claim()
+    w.begin(hand, mended)
+
+
+def what_was_sent_once_stays_first_when_it_is_taken_back(w: World) -> None:
+    """Where letters are waited for, it never left its place."""
+    w.told(after_dead="wait")
+    job = update("u1", 5)
+    (hand,) = w.sends(job)
+    w.run(ends.reschedule(hand, delay_ms=0, attempt=ATTEMPT))
+    w.promote()
+    (hand,) = w.claim()
+    w.run(lose("u1", since=str(w.now)))
+    w.begin(hand, job)
+    w.bury(hand)
+    w.run(operating.replay("u1", by="me", writes=job.written()))
+
+
+def a_slot_two_milliseconds_ahead_is_now(w: World) -> None:
+    """Three are not."""
+    w.told(requests=600)
+    for number, ms in ((1, 3), (2, 2)):
+        w.enqueue(create(f"c{number}0"), create(f"c{number}1"))
+        w.take(f"c{number}0")
+        w.passes(101 - ms)
+        job = create(f"c{number}1")
+        w.begin(w.take(job.job_id), job)
+        w.passes(5_000)

@@ -230,3 +230,19 @@ def a_look_up_of_a_job_that_is_gone_changes_nothing(w: World) -> None:
     w.put("DEL", "oppsync:job:c1")
     w.run(looking.may_look(look, horizon_ms=250))
     w.run(looking.again(look, Told("{}", Effects(answers=True), cool_down_ms=5), inquiry="{}", delay_ms=5))
+
+
+def a_look_up_that_somebody_else_took_over_is_lost(w: World) -> None:
+    """Its answer comes too late, and counts for how the instance does all the same."""
+    w.told(probe_ms=0)
+    _doubt(w, "c1")
+    first = _look(w)
+    w.passes(60_000)
+    second = _look(w)
+    w.run(looking.may_look(first, horizon_ms=250))
+    w.enqueue(create("c2"))
+    w.run(looking.again(first, Told("{}", Effects(answers=False), sightings="[1]"), inquiry="{}", delay_ms=5))
+    for sightings in ("[1]", "[2]"):
+        w.run(looking.again(second, Told("{}", Effects(), sightings=sightings), inquiry="{}", delay_ms=0))
+        second = _look(w)
+    w.run(looking.ask_person(second, _NOTHING, inquiry="{}", why="words"))

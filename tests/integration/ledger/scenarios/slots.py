@@ -117,7 +117,7 @@ def a_slot_that_nobody_used_is_the_next_one(w: World) -> None:
 
 def a_slot_that_is_past_is_void(w: World) -> None:
     """Half a second with a budget, five without."""
-    for instance, requests, late in (("a", 60, 500), ("b", 60, 501), ("c", 0, 5_000), ("d", 0, 5_001)):
+    for instance, requests, late in (("a", 60, 500), ("b", 60, 501), ("c", 0, 5_000), ("d", 0, 5_001), ("e", 1, 501)):
         w.told(instance, requests=requests)
         job = create(f"{instance}1", instance=instance)
         w.enqueue(job)
@@ -367,3 +367,32 @@ def a_line_of_an_unknown_instance_is_kept(w: World) -> None:
     w.promote()
     w.enqueue(create("c3"))
     w.promote()
+
+
+def nothing_is_granted_on_hold(w: World) -> None:
+    """The line is not looked at any more."""
+    w.told(requests=60)
+    w.enqueue(create("c1"), create("c2"))
+    w.run(operating.hold("acme", cause="asked", note=""))
+    w.passes(1_000)
+    w.promote()
+
+
+def a_slot_is_given_back_to_the_millisecond(w: World) -> None:
+    """Or one was handed out after it; a slot farther ahead than a window is of a clock that was set back."""
+    for instance, beyond in (
+        ("a", 1_010.0),
+        ("b", 1_009.98),
+        ("c", 1_011.0),
+        ("d", 1_011.02),
+        ("e", 60_001.0),
+        ("f", 60_001.5),
+    ):
+        w.told(instance, requests=60)
+        w.enqueue(create(f"{instance}1", instance=instance))
+        (hand,) = w.claim()
+        w.put("HSET", f"oppsync:budget:{instance}", "next", f"{w.now + beyond:.3f}")
+        w.bury(hand, attempt=None)
+        w.enqueue(create(f"{instance}2", instance=instance))
+        w.claim()
+        w.passes(1)
