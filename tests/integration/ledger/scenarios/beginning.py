@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from integration.ledger.desk import ATTEMPT
 from integration.ledger.scenarios.world import START_MS, World, create, update
 from oppsync import UpdateOpportunity
+from oppsync_worker.contract.wire import encode
 from oppsync_worker.ledger import ends, enqueuing, operating
 from oppsync_worker.ledger.scripts import Call
 from oppsync_worker.ledger.standing import stand
@@ -493,3 +494,53 @@ def a_slot_two_milliseconds_ahead_is_now(w: World) -> None:
         job = create(f"c{number}1")
         w.begin(w.take(job.job_id), job)
         w.passes(5_000)
+
+
+def mended_to_go_elsewhere_it_frees_the_line(w: World) -> None:
+    """Whoever was blocked behind it goes on."""
+    w.told()
+    job, other = update("u1", 5), update("u2", 5, title="V")
+    (hand,) = w.sends(job)
+    w.bury(hand)
+    w.enqueue(other)
+    hand = w.take("u2")
+    mended = update("u1", 6)
+    message = str(enqueuing.enqueue(mended).arguments[-1])
+    w.run(operating.replay("u1", by="me", message=message, writes=mended.written()))
+    w.begin(hand, other)
+    w.passes(9)
+    w.begin(w.take("u1"), mended)
+
+
+def a_strangers_copy_with_the_same_words_is_a_strangers(w: World) -> None:
+    """It asks for the same, and stands for nothing all the same."""
+    w.told()
+    job = create("c1")
+    w.enqueue(job)
+    w.claim()
+    w.push(job, compression="zlib")
+    (copy,) = w.claim()
+    w.begin(copy, job, own=False)
+
+
+def whoever_an_interactive_update_now_waits_for_is_hurried(w: World) -> None:
+    """Its create has succeeded, and the record has older updates."""
+    w.told(requests=600)
+    job = create("c1", external_ref="r")
+    w.enqueue(job, create("c2"), update("u0", 9))
+    w.passes(1)
+    w.enqueue(update("u1", "r", lane="interactive"))
+    hand = w.take("c1")
+    w.begin(hand, job)
+    w.succeed(hand, 9)
+
+
+def our_own_message_under_a_taken_id_is_put_aside(w: World) -> None:
+    """Of another kind, or another instance."""
+    w.told()
+    w.enqueue(create("c1"))
+    w.claim()
+    for other in (create("c1", instance="b"), update("c1", 5)):
+        w.put("LPUSH", "opportunities.bulk", encode(other))
+        (hand,) = w.claim()
+        w.begin(hand, other)

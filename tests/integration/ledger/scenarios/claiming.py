@@ -94,6 +94,7 @@ def foreign_jobs_are_filed(w: World) -> None:
     _claims(
         w,
         _create("c1", value="1.00"),
+        _create("c0", funnel_id=1),
         _create("c2", external_ref="r2", idempotency_key="k2", lane="interactive"),
         _create("c3", headers={"eta": "2027-01-15T09:00:00+00:00", "expires": "2027-01-15T09:00:01.5Z"}),
         _create("c4", headers={"eta": None}, deadline="2027-01-16 10:00:00.25+02:30", fields=None),

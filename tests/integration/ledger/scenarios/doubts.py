@@ -246,3 +246,13 @@ def a_look_up_that_somebody_else_took_over_is_lost(w: World) -> None:
         w.run(looking.again(second, Told("{}", Effects(), sightings=sightings), inquiry="{}", delay_ms=0))
         second = _look(w)
     w.run(looking.ask_person(second, _NOTHING, inquiry="{}", why="words"))
+
+
+def a_look_up_keeps_its_place_among_others(w: World) -> None:
+    """Since when it wants a slot, however often it is due meanwhile."""
+    w.told(probe_ms=0)
+    _doubt(w, "c1")
+    w.run(operating.hold("acme", cause="asked", note=""))
+    w.promote()
+    w.passes(60_000)
+    w.promote()

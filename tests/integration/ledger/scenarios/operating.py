@@ -170,3 +170,19 @@ def with_letters_waited_for_a_replay_frees_the_line(w: World) -> None:
     w.enqueue(update("u2", 5))
     w.run(operating.discard("u1", state=State.DEAD, by="me", ttl_s=9))
     w.claim()
+
+
+def times_are_written_as_dates(w: World) -> None:
+    """Of every century and leap year that may come."""
+    w.told()
+    days = (
+        "1970-01-01 1999-12-31 2000-02-29 2000-03-01 2024-02-29 2027-06-30 2099-12-31 2100-02-28 2100-03-01 2200-03-01"
+    )
+    for number, day in enumerate(days.split()):
+        moment = datetime.fromisoformat(f"{day}T23:59:58.765+00:00")
+        w.enqueue(create(f"c{number}"))
+        w.passes(round(moment.timestamp() * 1000) - w.now)
+        w.run(operating.discard(f"c{number}", state=State.QUEUED, by="me", ttl_s=9))
+        (line,) = w.client.lrange(f"oppsync:attempts:c{number}", 0, -1)
+        assert moment.isoformat(timespec="milliseconds") in line.decode()
+        w.passes(START_MS - w.now)

@@ -396,3 +396,12 @@ def a_slot_is_given_back_to_the_millisecond(w: World) -> None:
         w.enqueue(create(f"{instance}2", instance=instance))
         w.claim()
         w.passes(1)
+
+
+def a_success_alone_does_not_hurry_the_line(w: World) -> None:
+    """Only one that closes the breaker does."""
+    w.told(requests=60)
+    hands = w.sends(create("c1"))
+    w.enqueue(create("c2"))
+    w.put("HSET", "oppsync:budget:acme", "failures", 1)
+    w.succeed(hands[0], effects=Effects(answers=True))
