@@ -1,0 +1,188 @@
+"""What a person does to jobs."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from integration.ledger.desk import ATTEMPT
+from integration.ledger.scenarios.world import START_MS, World, create, update
+from oppsync_worker.contract.wire import encode
+from oppsync_worker.ledger import ends, operating
+from oppsync_worker.ledger.ends import Effects, State
+
+
+def _dead(w: World, job: Any, **given: Any) -> None:
+    w.enqueue(job)
+    hand = w.take(job.job_id)
+    w.begin(hand, job)
+    w.bury(hand, **given)
+
+
+def a_dead_letter_is_replayed(w: World) -> None:
+    """Its outcome is forgotten, its count begins anew, it stands where it stood by its age."""
+    w.told(requests=60)
+    _dead(w, create("c1", deadline=datetime.fromtimestamp((START_MS + 90_000) / 1000, UTC)))
+    fields = ("crashes", "retries", "refused", "refused_in", "refused_alone", "place", "absent", "slot_at")
+    w.put("HSET", "oppsync:job:c1", *(part for name in fields for part in (name, 1)))
+    w.passes(2_000)
+    w.run(operating.replay("c1", by="me"))
+    w.run(operating.replay("c1", by="me"))
+    w.run(operating.replay("c9", by="me"))
+
+
+def a_replay_on_hold_is_held(w: World) -> None:
+    """No slot is looked for."""
+    w.told()
+    _dead(w, create("c1"))
+    w.run(operating.hold("acme", cause="asked", note=""))
+    w.run(operating.replay("c1", by="me"))
+
+
+def what_cannot_be_read_is_not_replayed(w: World) -> None:
+    """Raw bytes, and a message that is nowhere, unless somebody gives another."""
+    w.told()
+    w.put("LPUSH", "opportunities.bulk", "x")
+    w.claim()
+    for key in w.client.keys("oppsync:job:raw-*"):
+        w.run(operating.replay(key.decode().removeprefix("oppsync:job:"), by="me"))
+        w.run(operating.replay(key.decode().removeprefix("oppsync:job:"), by="me", message=encode(create("c1"))))
+    _dead(w, create("c1"))
+    w.put("HSET", "oppsync:job:c1", "message", "")
+    w.run(operating.replay("c1", by="me"))
+    w.run(operating.replay("c1", by="me", message=encode(create("c1"))))
+
+
+def a_mended_job_has_its_new_deadline(w: World) -> None:
+    """Or none any more."""
+    w.told()
+    deadline = datetime.fromtimestamp((START_MS + 90_000) / 1000, UTC)
+    for job_id, new in (("c1", None), ("c2", deadline)):
+        _dead(w, create(job_id, deadline=deadline))
+        w.put("ZADD", "oppsync:expiring", 5, job_id)
+        w.run(operating.hold("acme", cause="asked", note=""))
+        w.run(operating.replay(job_id, by="me", message=encode(create(job_id, title="M")), deadline=new))
+        w.run(operating.unhold("acme"))
+
+
+def a_replayed_update_stands_where_it_stood(w: World) -> None:
+    """Before newer ones, whose lane it inherits; unless they have written all of its fields."""
+    w.told(requests=600)
+    old = update("u1", 5)
+    _dead(w, old, effects=Effects(wrote=("title",), unsure=True))
+    w.enqueue(update("u2", 5, lane="interactive"), update("u3", 5))
+    w.run(operating.replay("u1", by="me", writes=old.written()))
+    w.passes(2_000)
+    w.promote()
+    hand = w.take("u1")
+    w.begin(hand, old)
+    w.bury(hand)
+    w.passes(70_000)
+    w.put("DEL", "oppsync:unsure:acme:id:5")
+    w.promote()
+    hand = w.take("u2")
+    w.begin(hand, update("u2", 5))
+    w.succeed(hand, effects=Effects(wrote=("title",)))
+    w.run(operating.replay("u1", by="me", writes=("title", "value")))
+    hand = w.take("u1")
+    w.bury(hand)
+    w.run(operating.replay("u1", by="me", writes=("title",)))
+    w.run(operating.replay("u1", by="me"))
+
+
+def a_mended_update_waits_for_its_own_former_self(w: World) -> None:
+    """What it said before may be carried out yet."""
+    w.told()
+    for job_id, record, mended in (("u1", 5, True), ("u2", 6, False)):
+        job = update(job_id, record)
+        _dead(w, job, effects=Effects(wrote=("title",), unsure=True))
+        message = encode(update(job_id, record, title="M")) if mended else None
+        w.run(operating.replay(job_id, by="me", message=message, writes=("title",)))
+        w.begin(w.take(job_id), job)
+
+
+def a_job_is_discarded(w: World) -> None:
+    """In the state that was meant; its key is free, unless the record may exist or the key is another's."""
+    w.told()
+    for job_id in ("c1", "c2"):
+        _dead(w, create(job_id, idempotency_key=job_id, external_ref=job_id))
+    w.put("SET", "oppsync:idem:acme:c2", "c9")
+    w.run(operating.discard("c9", state=State.DEAD, by="me", ttl_s=9))
+    w.run(operating.discard("c1", state=State.IN_DOUBT, by="me", ttl_s=9))
+    for job_id in ("c1", "c2"):
+        w.run(operating.discard(job_id, state=State.DEAD, by="me", ttl_s=9))
+    w.enqueue(create("c3"), update("u1", 5), update("u2", 5))
+    w.put("HSET", "oppsync:job:u1", "since", 1)
+    w.run(operating.discard("u1", state=State.QUEUED, by="me", ttl_s=0))
+
+
+def a_person_adopts(w: World) -> None:
+    """A record that is no other job's, unless that is meant; the marker of a doubt is gone."""
+    w.told()
+    w.put("SET", "oppsync:made:acme:5", "c9")
+    w.put("SET", "oppsync:made:acme:6", "c2")
+    w.enqueue(update("u1", "r"))
+    for job_id in ("c1", "c2"):
+        w.enqueue(create(job_id, external_ref="r"))
+    w.run(operating.adopt("c1", opportunity_id=5, result={}, by="me", ttl_s=9))
+    w.run(operating.adopt("c0", opportunity_id=5, result={}, by="me", ttl_s=9))
+    for job_id in ("c1", "c2"):
+        hand = w.take(job_id)
+        w.begin(hand, create(job_id, external_ref="r"))
+        w.run(ends.doubt(hand, attempt=ATTEMPT))
+    w.run(operating.adopt("c1", opportunity_id=5, result={}, by="me", ttl_s=9))
+    w.run(operating.adopt("c1", opportunity_id=5, result={}, by="me", ttl_s=9, though_taken=True))
+    w.run(operating.adopt("c2", opportunity_id=6, result={}, by="me", ttl_s=9))
+
+
+def a_person_sends_again(w: World) -> None:
+    """A create in doubt whose message is there."""
+    w.told()
+    w.run(operating.resend("c9", by="me"))
+    for job_id in ("c1", "c2"):
+        (hand,) = w.sends(create(job_id))
+        w.run(operating.resend(job_id, by="me"))
+        w.run(ends.doubt(hand, attempt=ATTEMPT))
+    w.put("HSET", "oppsync:job:c1", "message", "", "sightings", "[]")
+    w.put("HDEL", "oppsync:job:c2", "message")
+    w.run(operating.resend("c1", by="me"))
+    w.run(operating.resend("c2", by="me"))
+    w.put("HSET", "oppsync:job:c1", "message", encode(create("c1")))
+    w.run(operating.resend("c1", by="me"))
+
+
+def letters_remember_what_newer_updates_wrote(w: World) -> None:
+    """As long as there are letters of the record, and only newer ones count."""
+    w.told()
+    for job_id in ("u1", "u2"):
+        _dead(w, update(job_id, 5))
+    (hand,) = w.sends(update("u3", 5))
+    w.succeed(hand, effects=Effects(wrote=("title", "value")))
+    w.run(operating.replay("u1", by="me"))
+    hand = w.take("u1")
+    w.begin(hand, update("u1", 5))
+    w.succeed(hand, effects=Effects(wrote=("title", "value")))
+    w.run(operating.discard("u2", state=State.DEAD, by="me", ttl_s=9))
+
+
+def with_letters_waited_for_a_replay_frees_the_line(w: World) -> None:
+    """Or its being dropped."""
+    w.told(after_dead="wait")
+    _dead(w, update("u1", 5))
+    w.enqueue(update("u2", 5))
+    w.run(operating.discard("u1", state=State.DEAD, by="me", ttl_s=9))
+    w.claim()
+
+
+def times_are_written_as_dates(w: World) -> None:
+    """Of every century and leap year that may come."""
+    w.told()
+    days = (
+        "1970-01-01 1999-12-31 2000-02-29 2000-03-01 2024-02-29 2027-06-30 2099-12-31 2100-02-28 2100-03-01 2200-03-01"
+    )
+    for number, day in enumerate(days.split()):
+        moment = datetime.fromisoformat(f"{day}T23:59:58.765+00:00")
+        w.enqueue(create(f"c{number}"))
+        w.passes(round(moment.timestamp() * 1000) - w.now)
+        w.run(operating.discard(f"c{number}", state=State.QUEUED, by="me", ttl_s=9))
+        (line,) = w.client.lrange(f"oppsync:attempts:c{number}", 0, -1)
+        assert moment.isoformat(timespec="milliseconds") in line.decode()
+        w.passes(START_MS - w.now)

@@ -1,0 +1,186 @@
+"""What a ledger is told that forgot of a request."""
+
+from typing import Any
+
+from integration.ledger.desk import ATTEMPT
+from integration.ledger.scenarios.world import World, create, update
+from oppsync_worker.contract.jobs import AnyJob
+from oppsync_worker.contract.wire import encode
+from oppsync_worker.ledger import ends, operating, recalling
+from oppsync_worker.ledger.ends import Effects, Hand, State
+from oppsync_worker.ledger.scripts import Call
+
+
+def _succeeded(hand: Hand, opportunity_id: int = 5) -> Call:
+    return recalling.as_sent(
+        ends.succeed(hand, opportunity_id=opportunity_id, result={}, effects=Effects(wrote=("title",)))
+    )
+
+
+def _doubted(hand: Hand) -> Call:
+    return recalling.as_sent(ends.doubt(hand, attempt=ATTEMPT))
+
+
+def _again(hand: Hand, **given: Any) -> Call:
+    return recalling.as_sent(ends.reschedule(hand, delay_ms=5, attempt=ATTEMPT, effects=Effects(**given)))
+
+
+def _settle(w: World, call: Call, job: AnyJob) -> None:
+    """As `Book.settle_sent` does."""
+    if not recalling.is_forgotten(w.run(call)):
+        return
+    sent = recalling.Sent(job, lease_ms=60_000, marker_field="f")
+    if recalling.recalled(w.run(recalling.recall(call, sent, sent_ms_ago=700))).settle:
+        w.run(call)
+
+
+def an_empty_ledger_is_told_all(w: World) -> None:
+    """A create and an update, whatever became of them."""
+    w.told()
+    key = {"idempotency_key": "k", "external_ref": "r", "deadline": "2027-01-16T00:00:00Z"}
+    _settle(w, _succeeded(Hand("1-1", "c1", 99)), create("c1", **key))
+    _settle(w, _doubted(Hand("1-2", "c2", 99)), create("c2", idempotency_key="k"))
+    _settle(w, _succeeded(Hand("1-3", "u1", 99)), update("u1", 5))
+    _settle(w, _again(Hand("1-4", "u2", 99), unsure=True, wrote=("title",)), update("u2", 6))
+
+
+def it_forgot_the_begin_only(w: World) -> None:
+    """The claim is there, or the job stands where it was before: queued, waiting, held, scheduled, blocked."""
+    w.told(requests=60, concurrency=5)
+    job = create("c1")
+    w.enqueue(job)
+    (hand,) = w.claim()
+    _settle(w, _doubted(hand), job)
+    w.enqueue(create("c2"), update("u1", 5), update("u2", 5), create("c3", not_before="2027-01-15T09:00:00Z"))
+    for job_id in ("c2", "u1", "u2", "c3"):
+        one = w.jobs[job_id]
+        _settle(w, _again(Hand("9-9", job_id, 99), unsure=True, wrote=("title",)), one)
+        _settle(w, _doubted(Hand("9-9", job_id, 99)) if job_id[0] == "c" else _succeeded(Hand("9-9", job_id, 99)), one)
+
+
+def it_counts_a_queued_jobs_slot_as_used(w: World) -> None:
+    """And gives its place in flight to the next."""
+    w.told(concurrency=1)
+    first = create("c1")
+    w.enqueue(first, create("c2"))
+    _settle(w, _succeeded(Hand("9-9", "c1", 99)), first)
+
+
+def it_has_ended_the_job_already(w: World) -> None:
+    """Two records for one job are told to a person; the same one is no news."""
+    w.told()
+    job = create("c1", external_ref="r")
+    (hand,) = w.sends(job)
+    w.succeed(hand, 5)
+    for opportunity_id in (5, 6, 6, 7):
+        _settle(w, _succeeded(Hand("9-9", "c1", 99), opportunity_id), job)
+    _settle(w, _doubted(Hand("9-9", "c1", 99)), job)
+    _settle(w, _doubted(hand), job)
+    _settle(w, _again(Hand("9-9", "c1", 99)), job)
+    other = update("u1", 5)
+    (hand,) = w.sends(other)
+    w.succeed(hand)
+    _settle(w, _succeeded(Hand("9-9", "u1", 99), 6), other)
+
+
+def it_has_dropped_the_job(w: World) -> None:
+    """A create's record is one too many."""
+    w.told()
+    for job in (create("c1"), update("u1", 5)):
+        (hand,) = w.sends(job)
+        w.bury(hand)
+        w.run(operating.discard(job.job_id, state=State.DEAD, by="me", ttl_s=9))
+        _settle(w, _again(Hand("9-9", job.job_id, 99)), job)
+        _settle(w, _succeeded(Hand("9-9", job.job_id, 99)), job)
+
+
+def it_has_buried_or_expired_the_job(w: World) -> None:
+    """The success wins, and what was told before is not true any more."""
+    w.told()
+    dead = create("c1", idempotency_key="k1")
+    (hand,) = w.sends(dead)
+    w.bury(hand)
+    _settle(w, _again(Hand("9-9", "c1", 99)), dead)
+    _settle(w, _succeeded(Hand("9-9", "c1", 99)), dead)
+    for number, history in ((2, True), (3, False)):
+        job = create(
+            f"c{number}",
+            idempotency_key=f"k{number}" if history else None,
+            not_before="2027-01-16T00:00:00Z",
+            deadline="2027-01-17T00:00:00Z",
+        )
+        w.enqueue(job)
+        w.passes(3 * 86_400_000)
+        w.promote(seen=(w.now - 10, 10))
+        w.promote(seen=(w.now - 10, 10))
+        w.passes(6_000)
+        w.promote(seen=(w.now - 10, 10))
+        if history:
+            w.put("RPUSH", f"oppsync:attempts:c{number}", "{}")
+        _settle(w, _succeeded(Hand("9-9", f"c{number}", 99)), job)
+        w.passes(-3 * 86_400_000 - 6_000)
+        w.put("DEL", "oppsync:clock")
+
+
+def another_owner_sends_it(w: World) -> None:
+    """A create's truth wins; an update's waits for whoever sends it now."""
+    w.told()
+    for job in (create("c1"), create("c2"), update("u1", 5)):
+        (hand,) = w.sends(job)
+        end = _succeeded if job.job_id == "c1" else _doubted if job.job_id == "c2" else _succeeded
+        _settle(w, end(Hand("9-9", job.job_id, 99)), job)
+        w.succeed(hand)
+
+
+def two_attempts_are_in_doubt(w: World) -> None:
+    """That the other one was not carried out ends the doubt no more."""
+    w.told()
+    job = create("c1")
+    (hand,) = w.sends(job)
+    w.run(ends.doubt(hand, attempt=ATTEMPT))
+    _settle(w, _doubted(Hand("9-9", "c1", 99)), job)
+    _settle(w, _again(Hand("9-8", "c1", 99)), job)
+    _settle(w, _succeeded(Hand("9-8", "c1", 99)), job)
+
+
+def a_tag_was_given_twice(w: World) -> None:
+    """Its claim is another job's now: only a success is believed, as the end of a doubt."""
+    w.told()
+    w.enqueue(create("c9"))
+    (other,) = w.claim()
+    job = create("c1", external_ref="r")
+    for end in (_doubted, _succeeded):
+        _settle(w, end(Hand(other.tag, "c1", 99)), job)
+
+
+def it_knows_another_job_under_the_id(w: World) -> None:
+    """Then it is not this claim's to tell."""
+    w.told()
+    w.enqueue(create("c1"), update("u1", 5))
+    _settle(w, _succeeded(Hand("9-9", "c1", 99)), create("c1", instance="b"))
+    _settle(w, _succeeded(Hand("9-9", "u1", 99)), create("u1"))
+
+
+def what_a_remembered_request_led_to_stands(w: World) -> None:
+    """Scheduled by its own end, it is not told to be so once more."""
+    w.told()
+    job = update("u1", 5)
+    (hand,) = w.sends(job)
+    w.run(ends.reschedule(hand, delay_ms=900_000, attempt=ATTEMPT))
+    _settle(w, _doubted(hand), job)
+    _settle(w, _again(Hand("9-9", "u1", 99)), job)
+    _settle(w, _again(Hand("9-9", "u1", 99), wrote=("title",), unsure=True), job)
+    _settle(w, _succeeded(hand), job)
+
+
+def an_unread_message_at_hand_is_kept(w: World) -> None:
+    """Of a job that the sweep gave up."""
+    w.told()
+    job = create("c1")
+    w.enqueue(job)
+    (hand,) = w.claim()
+    w.run(Call("lose", ("c1", str(w.now), "v")))
+    _settle(w, _again(hand), job)
+    w.put("LPUSH", "opportunities.bulk", encode(create("c2")).replace('"oppsync"', '"gen"'))
+    (hand,) = w.claim() or w.claim()
+    _settle(w, _succeeded(hand), create("c2"))
