@@ -276,7 +276,7 @@ ORDINARY: list[dict[str, Any]] = [
         "title": "São João",
         "fields": {"Nível": 1.0},
         "sequence": 0,
-        "user": 2**53 - 1,
+        "user": 10**15 - 1,
         "lead_id": 1,
         "v": 1,
     },
