@@ -1,5 +1,6 @@
 """What a message that no worker can read leaves behind, if a version before this one has filed it unread."""
 
+import hashlib
 import json
 from collections.abc import Callable
 
@@ -39,6 +40,8 @@ def filed_before(desk: Desk, job: AnyJob) -> None:
     good["headers"]["origin"] = "gen1@elsewhere"
     desk.client.lpush(BULK, json.dumps(good))
     desk.run(claiming([BULK], most=0))
+    body = json.loads(unreadable(job))["body"]
+    desk.client.hset(keys.job(job.job_id), "asks", hashlib.sha1(body.encode(), usedforsecurity=False).hexdigest())
     if desk.field(job, "message"):
         desk.client.hset(keys.job(job.job_id), "message", unreadable(job))
     else:

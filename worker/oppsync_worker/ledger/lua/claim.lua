@@ -159,7 +159,7 @@ local function to_be_filed(id, queue, m, own, raw)
   local job = read(id)
   if not job.state then
     if own == '0' then return file_foreign(id, queue, m, raw) end
-  elseif job.state == 'queued' and not job.slot_at and stands_for(job, own) then
+  elseif job.state == 'queued' and not job.slot_at and stands_for(job, own, own == '0' and redis.sha1hex(m.body)) then
     -- From the version before, which kept its backlogs in the lanes.
     inherit(job)
     return job
