@@ -293,3 +293,21 @@ def test_the_key_of_a_job_that_is_forgotten_is_free(ledger: redis.Redis) -> None
     desk.deliver_all()
 
     assert desk.sent == ["first"]
+
+
+@pytest.mark.parametrize("title", ["first", "another"], ids=["twin", "conflict"])
+def test_a_create_that_is_refused_its_key_takes_no_reference_over(ledger: redis.Redis, title: str) -> None:
+    """Updates hurry the create that will make their record."""
+    desk = SameId(ledger)
+    names = {"lane": "bulk", "external_ref": "r", "idempotency_key": "k"}
+    first, second = deal(title="first", **names), deal(title=title, **names)
+    desk.run(operating.hold("acme", cause="operator", note=""))
+    desk.enqueue(first)
+    ledger.lpush("opportunities.bulk", foreign(second))
+    desk.deliver_all()
+    assert desk.state(second) in ("discarded", "dead")
+
+    desk.enqueue(change("r", lane="interactive"))
+
+    assert ledger.hget(f"{keys.PREFIX}making:acme", "r") == first.job_id.encode()
+    assert desk.field(first, "lane") == "interactive"

@@ -108,11 +108,6 @@ end
 if own == '0' and not known then redis.call('HSET', job_key(id), 'foreign', '1', 'asks', asks or '') end
 if digest ~= '' then redis.call('HSETNX', job_key(id), 'digest', digest) end
 if ref ~= '' and not filed then redis.call('HSET', job_key(id), 'ref', ref) end
-if ref ~= '' and kind == CREATE then redis.call('HSET', P .. 'making:' .. instance, ref, id) end
--- Of two creates with one reference, updates wait for the one that was begun last.
-if not known or (kind == CREATE and ref ~= '') then
-  inherit({ id = id, kind = kind, instance = instance, lane = known and job.lane or lane, ref = ref ~= '' and ref or nil })
-end
 if opportunity_id ~= '' and not filed then redis.call('HSET', job_key(id), 'target', opportunity_id) end
 if deadline > 0 and not filed then redis.call('HSET', job_key(id), 'deadline', int(deadline)) end
 if key ~= '' and job.key ~= key then
@@ -144,6 +139,11 @@ if key ~= '' and job.key ~= key then
     return { 'twin', first }
   end
   redis.call('SET', idem, id)
+end
+if ref ~= '' and kind == CREATE then redis.call('HSET', P .. 'making:' .. instance, ref, id) end
+-- Of two creates with one reference, updates wait for the one that was begun last.
+if not known or (kind == CREATE and ref ~= '') then
+  inherit({ id = id, kind = kind, instance = instance, lane = known and job.lane or lane, ref = ref ~= '' and ref or nil })
 end
 if not filed then job = read(id) end
 
