@@ -244,6 +244,28 @@ def test_of_two_messages_that_cannot_be_sent_none_is_dropped(
     assert letters(ledger) == [first, second]
 
 
+@pytest.mark.parametrize("end", ENDS, ids=lambda one: one.__name__)
+def test_behind_one_that_takes_workers_down_nothing_is_dropped(
+    ledger: redis.Redis, end: Callable[[SameId, AnyJob], None]
+) -> None:
+    """It waits, unread, for its next try."""
+    desk, job = SameId(ledger), deal(title="second", lane="bulk")
+    first = foreign(job, title="first", instance=5)
+    ledger.lpush(job.lane.queue, first)
+    for _ in range(2):
+        desk.take()
+        desk.silence()
+    desk.taken.clear()
+    assert desk.state(job) == "scheduled"
+    ledger.lpush(job.lane.queue, foreign(job))
+    desk.take()
+
+    end(desk, job)
+    desk.deliver_all()
+
+    assert sorted(map(str, letters(ledger))) == sorted(map(str, [first, foreign(job)]))
+
+
 def test_a_message_that_was_buried_and_comes_again_is_a_copy(ledger: redis.Redis) -> None:
     """Byte for byte the same call: one letter is enough."""
     desk, job = SameId(ledger), deal(title="first", lane="bulk")

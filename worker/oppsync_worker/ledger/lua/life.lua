@@ -118,9 +118,10 @@ end
 -- for our producers' messages; `asks`: the digest of its body. (A job of an older version may have none to compare with.)
 local function is_known(job) return job.state and (job.kind or '') ~= '' and job.instance ~= '' end
 local function is_another(job, own, asks)
-  if own ~= '0' or not (is_known(job) or job.state == 'dead') then return false end
+  if own ~= '0' or not job.state then return false end
   local foreign, body = unpack(redis.call('HMGET', job_key(job.id), 'foreign', 'asks'))
-  return not (foreign and ((body or '') == '' or not asks or body == asks))
+  if not foreign then return is_known(job) or job.state == 'dead' end
+  return (body or '') ~= '' and asks and body ~= asks
 end
 
 -- Whether it is this job's own message.

@@ -42,7 +42,10 @@ for _, tag in ipairs(silent) do
         -- Who takes a worker down takes all down that the worker had in hand. Spread apart in time, the innocent come
         -- to an end without it, and their count begins anew.
         local share = tonumber(redis.sha1hex(id):sub(1, 4), 16) / 65536
-        if not job.kind then redis.call('HSET', job_key(id), 'at', int(now), 'lane', queue:match('[^.]+$')) end
+        if not job.kind then
+          redis.call('HSET', job_key(id), 'at', int(now), 'lane', queue:match('[^.]+$'))
+          if own == '0' then redis.call('HSET', job_key(id), 'foreign', '1', 'asks', asks or '') end
+        end
         move(read(id), 'scheduled', now, message, now + share * math.min(600000, 15000 * 2 ^ (crashes - 1)))
         restored = restored + 1
       elseif sending or stands_for(job, own, asks) then
