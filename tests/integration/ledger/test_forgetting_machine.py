@@ -28,6 +28,8 @@ from oppsync_worker.ledger.scripts import Call
 
 HOW = ["succeed", "succeed", "lost", "refuse", "unsent", "throttle"]
 
+BY = st.sampled_from(["us", "another", "another, oddly"])
+
 
 class Forgetting(RuleBasedStateMachine):
     """Producers, workers, and a Redis that falls back to what it was before."""
@@ -52,13 +54,16 @@ class Forgetting(RuleBasedStateMachine):
         self.settled: dict[str, str] = {}
         """What was told of a job since Redis forgot last, and must not be sent again for."""
 
-    @rule(creates=st.booleans(), record=st.integers(5, 6))
-    def enqueue(self, creates: bool, record: int) -> None:  # noqa: FBT001 - drawn
-        """A producer."""
+    @rule(creates=st.booleans(), record=st.integers(5, 6), by=BY)
+    def enqueue(self, creates: bool, record: int, by: str) -> None:  # noqa: FBT001 - drawn
+        """A producer of ours, or another application: its message is filed, or left to a worker."""
         name = f"job-{next(self.numbers)}"
         job: AnyJob = deal(job_id=name, external_ref=name) if creates else change(record, job_id=name, title=name)
         self.jobs[name] = job
-        self.desk.enqueue(job)
+        (self.desk.enqueue if by == "us" else self.desk.push)(job)
+        if by == "another, oddly":
+            queue = job.lane.queue
+            self.client.lset(queue, 0, b" \n" + (self.client.lindex(queue, 0) or b""))
 
     @rule(most=st.integers(1, 3))
     def claim(self, most: int) -> None:
@@ -162,15 +167,16 @@ class Forgetting(RuleBasedStateMachine):
 
     @rule(
         creates=st.booleans(),
+        by=BY,
         level=st.sampled_from(["nothing", "enqueued", "enqueued", "claimed"]),
         meanwhile=st.sampled_from(["", "claim begin", "claim begin end", "claim begin end", "enqueue claim begin"]),
         how=st.sampled_from(["succeed", "succeed", "lost", *HOW]),
     )
-    def a_replica_lags(self, creates: bool, level: str, meanwhile: str, how: str) -> None:  # noqa: FBT001 - drawn
+    def a_replica_lags(self, creates: bool, by: str, level: str, meanwhile: str, how: str) -> None:  # noqa: FBT001
         """What chance seldom brings together: a request is forgotten, others go on, and its answer comes."""
         steps = {
             "nothing": lambda: None,
-            "enqueued": lambda: self.enqueue(creates, 5),
+            "enqueued": lambda: self.enqueue(creates, 5, by),
             "claimed": lambda: self.claim(3),
         }
         for name, step in steps.items():
@@ -182,7 +188,7 @@ class Forgetting(RuleBasedStateMachine):
         for step_name in meanwhile.split():
             match step_name:
                 case "enqueue":
-                    self.enqueue(creates, 5)
+                    self.enqueue(creates, 5, by)
                 case "claim":
                     self.claim(3)
                 case "begin":
