@@ -168,8 +168,8 @@ class Forgetting(RuleBasedStateMachine):
     @rule(
         creates=st.booleans(),
         by=BY,
-        level=st.sampled_from(["nothing", "enqueued", "enqueued", "claimed"]),
-        meanwhile=st.sampled_from(["", "claim begin", "claim begin end", "claim begin end", "enqueue claim begin"]),
+        level=st.sampled_from(["nothing", "enqueued", "enqueued", "claimed", "claimed"]),
+        meanwhile=st.sampled_from(["", "", "claim begin", "claim begin end", "claim begin end", "enqueue claim begin"]),
         how=st.sampled_from(["succeed", "succeed", "lost", *HOW]),
     )
     def a_replica_lags(self, creates: bool, by: str, level: str, meanwhile: str, how: str) -> None:  # noqa: FBT001
@@ -195,7 +195,7 @@ class Forgetting(RuleBasedStateMachine):
                     self.begin_all()
                 case _:
                     self.settle(-1, how)
-        self.settle(0, how)
+        self.settle(-1 if level == "claimed" else 0, how)
         self.time_passes()
         self.claim(3)
         self.begin_all()
