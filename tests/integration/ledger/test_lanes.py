@@ -391,12 +391,14 @@ def test_a_strangers_copy_that_is_handed_back_does_not_stand_for_the_job(desk: D
     desk.enqueue(job)
     desk.client.lpush(job.lane.queue, foreign(job, title="theirs"))
     ours, theirs = desk.claim(2)
-    desk.client.zadd(keys.LEASES, {theirs[0].tag: 1})
+    desk.run(claims.release(theirs[0].tag))
+    ((again, _),) = desk.claim()
+    desk.client.zadd(keys.LEASES, {again.tag: 1})
 
     desk.run(claims.restore(most=10, crashes=3, ttl_s=60))
 
-    ((again, _),) = desk.claim()
-    desk.run(claims.release(again.tag))
+    (letter,) = desk.client.zrange(keys.DEAD, 0, -1)
+    assert letter.startswith(b"raw-"), "it may have taken its worker down, and is given to no other"
     assert ours[1].title == "ours"
     assert isinstance(desk.begin(*ours), Go)
 

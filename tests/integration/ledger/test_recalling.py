@@ -644,3 +644,27 @@ async def test_an_update_that_left_its_line_takes_a_place_in_it_again(desk: Desk
     desk.pass_time()
     assert desk.work_off() == []
     assert (desk.state(job), desk.field(job, "cause")) == ("discarded", "superseded")
+
+
+@pytest.mark.parametrize("lost", ["answer", "request"])
+async def test_a_foreign_job_of_which_only_the_claim_is_remembered_stays_a_foreign_one(
+    desk: Desk, book: Book, lost: str
+) -> None:
+    """Or its own message would be taken for somebody else's when it is tried again, and put aside."""
+    job = deal(lane="bulk")
+    desk.push(job)
+    hand, _, _ = desk.send_next()
+    desk.client.delete(keys.job(job.job_id))
+    if lost == "answer":
+        await tell(book, ends.doubt(hand, attempt=ATTEMPT), job)
+        assert desk.run(operating.resend(job.job_id, by="me")) == b"in_doubt"
+    else:
+        await tell(book, ends.reschedule(hand, delay_ms=0, attempt=ATTEMPT), job)
+    assert desk.state(job) == "scheduled"
+
+    desk.pass_time()
+    _, again, _ = desk.send_next()
+
+    assert again.job_id == job.job_id
+    assert desk.state(job) == "sending"
+    assert not desk.client.zcard(keys.DEAD)

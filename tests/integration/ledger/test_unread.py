@@ -1,5 +1,6 @@
-"""What a message that no worker can read leaves behind: it was filed at first sight, and judged with its slot."""
+"""What a message that no worker can read leaves behind, if a version before this one has filed it unread."""
 
+import hashlib
 import json
 from collections.abc import Callable
 
@@ -33,9 +34,22 @@ def unreadable(job: AnyJob) -> bytes:
     return json.dumps({**message, "body": json.dumps(body)}).encode()
 
 
-def taken(desk: Desk) -> list[claims.Claimed]:
-    """What workers get now; the first question only files."""
+def filed_before(desk: Desk, job: AnyJob) -> None:
+    """Its message stands where the job's would; from this version on a worker reads it first."""
+    good = json.loads(encode(job))
+    good["headers"]["origin"] = "gen1@elsewhere"
+    desk.client.lpush(BULK, json.dumps(good))
     desk.run(claiming([BULK], most=0))
+    body = json.loads(unreadable(job))["body"]
+    desk.client.hset(keys.job(job.job_id), "asks", hashlib.sha1(body.encode(), usedforsecurity=False).hexdigest())
+    if desk.field(job, "message"):
+        desk.client.hset(keys.job(job.job_id), "message", unreadable(job))
+    else:
+        desk.client.lset(BULK, -1, unreadable(job))
+
+
+def taken(desk: Desk) -> list[claims.Claimed]:
+    """What workers get now."""
     found, _ = claims.claimed(desk.run(claiming([BULK], most=100)))
     return found
 
@@ -60,7 +74,7 @@ def test_its_key_is_free_for_the_message_that_was_put_right(
 ) -> None:
     """Nobody has read what was asked for under it: the next one is no twin of a dead letter."""
     bad, good = (make(idempotency_key="order-1", lane="bulk") for _ in range(2))
-    desk.client.lpush(BULK, unreadable(bad))
+    filed_before(desk, bad)
     (one,) = taken(desk)
     refuse(desk, one, bad)
 
@@ -86,7 +100,7 @@ def test_it_gives_its_slot_and_its_place_in_flight_back(desk: Desk) -> None:
     desk.run(told("acme", requests=2, concurrency=2))
     for _ in range(30):
         bad = deal(lane="bulk")
-        desk.client.lpush(BULK, unreadable(bad))
+        filed_before(desk, bad)
         (one,) = taken(desk)
         refuse(desk, one, bad)
         assert desk.state(bad) == "dead"
@@ -102,7 +116,7 @@ def test_behind_an_earlier_update_it_is_judged_in_its_turn_and_holds_up_nobody(d
     """An update, one that cannot be read, and another, of the same record."""
     first, bad, last = (change(5, title=title, lane="bulk") for title in ("1", "2", "3"))
     desk.enqueue(first)
-    desk.client.lpush(BULK, unreadable(bad))
+    filed_before(desk, bad)
     hand, job, _ = desk.send_next()
     assert not taken(desk)
     assert desk.state(bad) == "blocked"

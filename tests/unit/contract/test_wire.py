@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from integration.engine.hostile import Drawn
 from oppsync_worker.contract.errors import InvalidJob, NotAJob
 from oppsync_worker.contract.jobs import AnyJob, CreateOpportunity, UpdateOpportunity
 from oppsync_worker.contract.names import MAX_JOB_BYTES, Lane
@@ -163,3 +164,31 @@ def test_bytes_are_read_as_utf_8_and_as_nothing_else() -> None:
         read_message(message.encode().replace(b'"T"', b'"\xed\xa0\x80"').replace(b"acme", b"\xed\xa0\x80"))
     with pytest.raises(NotAJob):
         read_message(message.encode("utf-16"))
+
+
+def test_whatever_the_contract_takes_is_read_as_it_was_written() -> None:
+    """A producer that is told "in hand" for a job that every worker must refuse has lost it."""
+    drawn, taken = Drawn(8), 0
+    for _ in range(4_000):
+        kind = drawn.random.choice((CreateOpportunity, UpdateOpportunity))
+        values = {"instance": "acme", "funnel_id": 7, "title": "T"}
+        values |= {"crm_column": 130} if kind is CreateOpportunity else {"opportunity_id": 5}
+        name = drawn.random.choice(list(kind.model_fields))
+        custom = name == "fields" and drawn.random.random() < 0.5
+        values[name] = {drawn.value_text(): drawn.value()} if custom else drawn.value()
+        try:
+            job = kind.parse(values)
+            message = encode(job)
+        except InvalidJob:
+            continue
+        taken += 1
+
+        assert read_message(message) == job
+    assert taken > 100
+
+
+def test_custom_fields_that_read_like_a_value_of_another_type_are_refused() -> None:
+    """Every worker would take them for one, as Celery does."""
+    fields = {"__type__": "decimal", "__value__": "1", "Nada": None}
+    with pytest.raises(InvalidJob, match="fields: must not be __type__ and __value__ alone"):
+        CreateOpportunity.parse({"instance": "acme", "funnel_id": 7, "title": "T", "crm_column": 1, "fields": fields})

@@ -108,7 +108,10 @@ def _custom_fields(value: dict[str, Any]) -> dict[str, Any]:
             raise ValueError("a custom field's name must not be empty")
         _encodable(key)
     # SprintHub's clients drop nulls: they upset its validation.
-    return {key: item for key, item in value.items() if item is not None}
+    kept = {key: item for key, item in value.items() if item is not None}
+    if kept.keys() == {"__type__", "__value__"}:
+        raise ValueError("must not be __type__ and __value__ alone, which is how Celery writes a value of another type")
+    return kept
 
 
 Id = Annotated[int, Field(strict=True, gt=0, le=MAX_ID)]

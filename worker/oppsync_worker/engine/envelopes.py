@@ -46,7 +46,7 @@ def prepare(claimed: Claimed) -> dict[str, Any]:
         if opened.headers.get(header) is not None:
             fields[name] = _moment(opened, header, fields.get(name), choose)
             changed = True
-    if "lane" not in fields:
+    if fields.get("lane") is None:
         fields["lane"] = Lane(claimed.queue.rpartition(".")[2])
         changed = True
     if changed:

@@ -79,7 +79,10 @@ def _receipt(job: AnyJob, answer: Any) -> Receipt:
     if not why:
         return Receipt(standing, bool(created))
     reason, kind, instance = (_text(part) for part in why)
-    asked, stands = (f"{one} for instance {of!r}" for one, of in ((job.kind.value, job.instance), (kind, instance)))
+    asked, stands = (
+        f"{one} for instance {of!r}" if of else "a message that nobody could read"
+        for one, of in ((job.kind.value, job.instance), (kind, instance))
+    )
     return Receipt(
         standing, created=False, conflict=JobConflict(job.job_id, standing, reason, asked=asked, stands=stands)
     )

@@ -33,9 +33,9 @@ redis.call('HSET', claim_key(tag), 'question', ARGV[13])
 
 local digest = own == '0' and ARGV[14] or ''
 local job = read(id)
-local known = job.state and job.kind and job.kind ~= '' and job.instance ~= ''
+local known = is_known(job)
 local stranger = known and own == '0' and redis.call('HEXISTS', job_key(id), 'foreign') == 0
-if known and (stranger or differs(id, kind, instance, digest, asks)) then
+if stranger or (known and differs(id, kind, instance, digest, asks)) or (not known and is_another(job, own, asks)) then
   -- Another job under an id that is taken: that job is left alone, and this message is put aside with the unreadable.
   put_aside(tag, message, now, 'malformed', 'another job stands under its id')
   let_go(tag)
@@ -105,19 +105,15 @@ if not filed then
   redis.call('HSET', job_key(id), 'state', 'queued', 'kind', kind, 'instance', instance, 'lane', known and job.lane or lane,
     'at', job.at or int(now))
 end
-if own == '0' and not known then redis.call('HSET', job_key(id), 'foreign', '1') end
+if own == '0' and not known then redis.call('HSET', job_key(id), 'foreign', '1', 'asks', asks or '') end
 if digest ~= '' then redis.call('HSETNX', job_key(id), 'digest', digest) end
 if ref ~= '' and not filed then redis.call('HSET', job_key(id), 'ref', ref) end
-if ref ~= '' and kind == CREATE then redis.call('HSET', P .. 'making:' .. instance, ref, id) end
--- Of two creates with one reference, updates wait for the one that was begun last.
-if not known or (kind == CREATE and ref ~= '') then
-  inherit({ id = id, kind = kind, instance = instance, lane = known and job.lane or lane, ref = ref ~= '' and ref or nil })
-end
 if opportunity_id ~= '' and not filed then redis.call('HSET', job_key(id), 'target', opportunity_id) end
 if deadline > 0 and not filed then redis.call('HSET', job_key(id), 'deadline', int(deadline)) end
 if key ~= '' and job.key ~= key then
   local idem = P .. 'idem:' .. instance .. ':' .. key
   local first = redis.call('GET', idem)
+  if first and redis.call('EXISTS', job_key(first)) == 0 then first = nil end
   if first and first ~= id and differs(first, kind, instance, digest, asks) then
     -- Kept whole, for a person to decide which of the two was meant.
     local said = 'job ' .. first .. ' stands under the same idempotency key and asks for something else'
@@ -151,6 +147,11 @@ if key ~= '' and job.key ~= key then
     return { 'twin', first }
   end
   redis.call('SET', idem, id)
+end
+if ref ~= '' and kind == CREATE then redis.call('HSET', P .. 'making:' .. instance, ref, id) end
+-- Of two creates with one reference, updates wait for the one that was begun last.
+if not known or (kind == CREATE and ref ~= '') then
+  inherit({ id = id, kind = kind, instance = instance, lane = known and job.lane or lane, ref = ref ~= '' and ref or nil })
 end
 if not filed then job = read(id) end
 

@@ -1,4 +1,5 @@
 -- #include life
+-- #include contract
 -- Claim up to n messages: each gets a fresh tag, which is its fencing token, and a lease. What can be sent now is claimed;
 -- what is found in a lane and cannot goes to where it waits for its turn, also when the worker has no room (n = 0).
 -- What is not a message of Celery's protocol is buried on the spot with its raw bytes, and never reaches Python.
@@ -78,99 +79,50 @@ local function unbase64(text)
   return bytes:sub(1, #bytes - #text:match('=*$'))
 end
 
--- What a message calls its task with, as another application wrote it; nil if that cannot be read here: it is compressed,
--- too long or wrong, or it wants more than a call (callbacks, chains, chords). Then it is read by those who say why.
--- Writes nothing, and never raises.
-local calls = {}
+-- What a message calls its task with, as another application wrote it; nil if that is not certain to be a call that a
+-- worker takes: it is compressed, too long or wrong, or it wants more than a call (callbacks, chains, chords). Then it is
+-- read by those who say why. Writes nothing, and never raises.
 local function read_call(m)
-  if calls[m] == nil then
-    local ok, given = pcall(function()
-      local body = m.body
-      if type(m.headers.compression) == 'string' then return nil end
-      if m.properties.body_encoding == 'base64' then
-        if #body > 90112 then return nil end
-        left.base64 = left.base64 - #body
-        body = unbase64(body)
-      end
-      local call = cjson.decode(body)
-      if type(call) ~= 'table' or type(call[1]) ~= 'table' or next(call[1]) ~= nil then return nil end
-      for _, value in pairs(type(call[3]) == 'table' and call[3] or {}) do if value ~= cjson.null then return nil end end
-      return type(call[2]) == 'table' and call[2]
-    end)
-    calls[m] = ok and given or false
-  end
-  return calls[m] or nil
-end
-
-local FIELDS = { v = true, instance = true, funnel_id = true, title = true, value = true, crm_column = true, lead_id = true,
-  sequence = true, status = true, expectedCloseDate = true, expected_close_date = true, user = true, fields = true,
-  external_ref = true, idempotency_key = true, opportunity_id = true, lane = true, not_before = true, deadline = true }
-
-local function is_id(value) return type(value) == 'number' and value >= 1 and value < 2 ^ 53 and value % 1 == 0 end
-
--- A caller's own key, as the contract takes it: 1 to 200 characters of valid UTF-8.
-local function is_key(text)
-  if type(text) ~= 'string' or #text > 800 or text:find('%z') or not text:find('[^%s]') then return false end
-  if text:find('[\128-\255]') then
-    text = text:gsub('[\241-\243][\128-\191][\128-\191][\128-\191]', '.'):gsub('\240[\144-\191][\128-\191][\128-\191]', '.')
-      :gsub('\244[\128-\143][\128-\191][\128-\191]', '.'):gsub('\224[\160-\191][\128-\191]', '.')
-      :gsub('\237[\128-\159][\128-\191]', '.'):gsub('[\225-\236\238\239][\128-\191][\128-\191]', '.')
-      :gsub('[\194-\223][\128-\191]', '.')
-  end
-  return #text <= 200 and not text:find('[\128-\255]')
-end
-
--- A point in time in ms, from ISO 8601 with a zone; nil where it is anything but plain.
-local function moment(text)
-  if type(text) ~= 'string' then return end
-  local y, mo, d, h, mi, s, rest = text:match('^(%d%d%d%d)%-(%d%d)%-(%d%d)[T ](%d%d):(%d%d):(%d%d)(.*)$')
-  if not y then return end
-  y, mo, d, h, mi, s = tonumber(y), tonumber(mo), tonumber(d), tonumber(h), tonumber(mi), tonumber(s)
-  local leap = (y % 4 == 0 and y % 100 ~= 0) or y % 400 == 0
-  local last = mo == 2 and (leap and 29 or 28) or (mo == 4 or mo == 6 or mo == 9 or mo == 11) and 30 or 31
-  if y < 1970 or mo < 1 or mo > 12 or d < 1 or d > last or h > 23 or mi > 59 or s > 59 then return end
-  local fraction, zone = rest:match('^%.(%d+)(.*)$')
-  zone = zone or rest
-  local sign, zh, zm = zone:match('^([+-])(%d%d):(%d%d)$')
-  if zone ~= 'Z' and not sign then return end
-  local early = mo <= 2 and 1 or 0
-  local yoe = (y - early) % 400
-  local doy = math.floor((153 * (mo + (mo > 2 and -3 or 9)) + 2) / 5) + d - 1
-  local doe = yoe * 365 + math.floor(yoe / 4) - math.floor(yoe / 100) + doy
-  local days = math.floor((y - early) / 400) * 146097 + doe - 719468
-  local offset = sign and (sign == '-' and -1 or 1) * (tonumber(zh) * 60 + tonumber(zm)) or 0
-  local ms = fraction and tonumber((fraction .. '00'):sub(1, 3)) or 0
-  return ((days * 24 + h) * 60 + mi - offset) * 60000 + s * 1000 + ms
+  local ok, given = pcall(function()
+    local body, encoding = m.body, m.properties.body_encoding
+    if (m.headers.compression or cjson.null) ~= cjson.null or m.properties[1] ~= nil then return nil end
+    if encoding == 'base64' then
+      if #body > 90112 then return nil end
+      left.base64 = left.base64 - #body
+      body = unbase64(body)
+    elseif encoding and encoding ~= cjson.null and encoding ~= 'utf-8' then
+      return nil
+    end
+    local call = cjson.decode(body)
+    if type(call) ~= 'table' or not body:find('^%[ *%[ *%]') or not body:find('[}l]%]$') or call[4] ~= nil then return nil end
+    if not is_plain_json(body) or type(call[2]) ~= 'table' then return nil end
+    if type(call[3]) ~= 'table' then return call[3] == cjson.null and call[2] or nil end
+    if call[3].__type__ ~= nil then return nil end
+    for _, value in pairs(call[3]) do if value ~= cjson.null then return nil end end
+    return call[2]
+  end)
+  return ok and given or nil
 end
 
 -- A job that another application pushed is seen here for the first time, and goes to where it really waits before any
--- worker can overtake another: neither a lane nor a worker's time is taken up by a backlog that has no slot. What cannot be
--- read, or not cheaply, is left to those who say why.
-local function file_foreign(id, queue, m)
+-- worker can overtake another: neither a lane nor a worker's time is taken up by a backlog that has no slot. What is not
+-- certain to be a job is left to those who say why, before it stands under a key or in a line.
+local function file_foreign(id, queue, m, raw)
   local kind = m.headers.task
   if kind ~= CREATE and kind ~= UPDATE then return end
   if m['content-type'] ~= 'application/json' or tostring(m['content-encoding']):lower() ~= 'utf-8' then return end
+  if not is_plain_json(raw) then return end
   local given = read_call(m)
-  if not given then return end
-  local plain = {}
-  for name, value in pairs(given) do
-    if not FIELDS[name] then return end
-    if value ~= cjson.null then plain[name] = value end
-  end
+  local plain = given and job_fields(kind, given)
+  if not plain then return end
   local instance, ref, key, lane = plain.instance, plain.external_ref, plain.idempotency_key, plain.lane
-  if type(instance) ~= 'string' or #instance > 63 or instance:find('[^%w_.%-]') or not instance:find('^%w') then return end
-  if (plain.v or 1) ~= 1 or not is_id(plain.funnel_id) then return end
-  if ref and not is_key(ref) or key and not is_key(key) then return end
-  if lane and lane ~= 'interactive' and lane ~= 'bulk' then return end
-  if kind == CREATE and (plain.opportunity_id or type(plain.title) ~= 'string' or not is_id(plain.crm_column)) then return end
-  if kind == UPDATE and not is_id(plain.opportunity_id) and (plain.opportunity_id or not ref) then return end
   -- Until its create is there it would be blocked, and nobody would say what is wrong with it.
   if kind == UPDATE and not plain.opportunity_id and redis.call('HEXISTS', P .. 'refs:' .. instance, ref) == 0 then return end
   local times = {}
   for name, header in pairs({ not_before = 'eta', deadline = 'expires' }) do
     local said = m.headers[header]
     if said == cjson.null then said = nil end
-    if said and plain[name] then return end
+    if said ~= nil and (type(said) ~= 'string' or plain[name]) then return end
     said = said or plain[name]
     times[name] = said and moment(said)
     if said and not times[name] then return end
@@ -203,11 +155,11 @@ local function file_foreign(id, queue, m)
 end
 
 -- A message that stands for a job without a slot is no business of a worker yet. Returns the job, and when it is due.
-local function to_be_filed(id, queue, m, own)
+local function to_be_filed(id, queue, m, own, raw)
   local job = read(id)
   if not job.state then
-    if own == '0' then return file_foreign(id, queue, m) end
-  elseif job.state == 'queued' and not job.slot_at and stands_for(job, own) then
+    if own == '0' then return file_foreign(id, queue, m, raw) end
+  elseif job.state == 'queued' and not job.slot_at and stands_for(job, own, own == '0' and redis.sha1hex(m.body)) then
     -- From the version before, which kept its backlogs in the lanes.
     inherit(job)
     return job
@@ -239,7 +191,7 @@ for _, names in ipairs(lists) do
     -- Who wrote it: a copy that somebody else made under the id of one of our jobs must not stand for that job.
     local own = m and m.headers.origin == 'oppsync' and '1' or '0'
     local job, due
-    if m then job, due = to_be_filed(said, queue, m, own) end
+    if m then job, due = to_be_filed(said, queue, m, own, raw) end
     if fault then
       local tag = int(redis.call('INCR', P .. 'claim-seq')) .. mark
       put_aside(tag, raw, now, fault, said, queue, version)

@@ -36,7 +36,10 @@ end
 local function enqueue(id, kind, instance, lane, key, ref, target, not_before, deadline, digest, message)
   not_before, deadline = tonumber(not_before), tonumber(deadline)
   if stands(id) then
-    return differs(id, kind, instance, digest) and conflict(id, 'id') or { id, 0 }
+    -- Of a message that nobody could read, only the id is known.
+    local of, what = unpack(redis.call('HMGET', job_key(id), 'instance', 'kind'))
+    local unread = (of or '') == '' or (what or '') == ''
+    return (unread or differs(id, kind, instance, digest)) and conflict(id, 'id') or { id, 0 }
   end
   if key ~= '' then
     local idem = P .. 'idem:' .. instance .. ':' .. key

@@ -99,7 +99,7 @@ local function differs(standing, kind, instance, digest, asks)
   if not known or known == '' or (of or '') == '' then return false end
   if known ~= kind or of ~= instance then return true end
   if said and said ~= '' then return digest ~= '' and said ~= digest end
-  return body and asks and body ~= asks or false
+  return (body or '') ~= '' and asks and body ~= asks or false
 end
 
 -- A message that stands for no job is kept, whole, as a dead letter of its own.

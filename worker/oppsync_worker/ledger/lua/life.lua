@@ -114,11 +114,18 @@ function move(job, to, now, message, score, front, more)
   end
 end
 
--- Whether a message is this job's own, and not a copy that somebody else made under its id. `own`: '1' for ours.
-local function stands_for(job, own)
-  if not job.state or (job.kind or '') == '' or job.instance == '' then return false end
-  return own ~= '0' or redis.call('HEXISTS', job_key(job.id), 'foreign') == 1
+-- Whether a foreign message is another one than that of the job, or of the dead letter, that stands under its id. `own`: '1'
+-- for our producers' messages; `asks`: the digest of its body. (A job of an older version may have none to compare with.)
+local function is_known(job) return job.state and (job.kind or '') ~= '' and job.instance ~= '' end
+local function is_another(job, own, asks)
+  if own ~= '0' or not job.state then return false end
+  local foreign, body = unpack(redis.call('HMGET', job_key(job.id), 'foreign', 'asks'))
+  if not foreign then return is_known(job) or job.state == 'dead' end
+  return (body or '') ~= '' and asks and body ~= asks
 end
+
+-- Whether it is this job's own message.
+local function stands_for(job, own, asks) return is_known(job) and not is_another(job, own, asks) end
 
 -- The job behind a member of a place. One that is elsewhere is struck off: it must not keep all others waiting.
 local function occupant(place, id, state)

@@ -129,24 +129,39 @@ local function resolve(instance, ref, opportunity_id, now)
   wake(job, now)
 end
 
+-- Of each field, the number of the last update that wrote it: another application may name ten thousands.
+local function last_writers(newer, names)
+  local numbers = {}
+  for at = 1, #names, 500 do
+    local found = redis.call('HMGET', newer, unpack(names, at, math.min(#names, at + 499)))
+    for i = 1, #found do numbers[at + i - 1] = tonumber(found[i] or 0) end
+  end
+  return numbers
+end
+
 -- Fields out of `names` that a newer update has written since.
 local function overtaken(job, names)
   local found, newer = {}, line_of('newer', job)
   if #names == 0 or redis.call('EXISTS', newer) == 0 then return found end
-  for _, name in ipairs(names) do
-    local number = tonumber(redis.call('HGET', newer, name) or 0)
-    if number > tonumber(job.number) then found[#found + 1] = name end
+  for i, number in ipairs(last_writers(newer, names)) do
+    if number > tonumber(job.number) then found[#found + 1] = names[i] end
   end
   return found
 end
 
 -- What an update has written, or may have: remembered only while an older one could be replayed.
 local function wrote(job, names)
-  local newer = line_of('newer', job)
+  local newer, fields = line_of('newer', job), {}
   if redis.call('EXISTS', line_of('letters', job)) == 0 then return end
-  for _, name in ipairs(names) do
-    local before = tonumber(redis.call('HGET', newer, name) or 0)
-    if before < tonumber(job.number) then redis.call('HSET', newer, name, job.number) end
+  for i, number in ipairs(last_writers(newer, names)) do
+    if number < tonumber(job.number) then
+      fields[#fields + 1] = names[i]
+      fields[#fields + 1] = job.number
+    end
+    if #fields == 1000 or (i == #names and #fields > 0) then
+      redis.call('HSET', newer, unpack(fields))
+      fields = {}
+    end
   end
 end
 

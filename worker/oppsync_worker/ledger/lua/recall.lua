@@ -18,7 +18,7 @@ local a = {}
 for i = 7, #ARGV, 2 do a[ARGV[i]] = ARGV[i + 1] end
 local now, key = now_ms(), job_key(id)
 local sent_at = now - tonumber(ARGV[5])
-local whose, own, kept = unpack(redis.call('HMGET', claim_key(tag), 'job', 'own', 'message'))
+local whose, own, kept, asks = unpack(redis.call('HMGET', claim_key(tag), 'job', 'own', 'message', 'asks'))
 local mine = whose == id
 -- By a version whose tags were bare numbers: its claim is another job's now.
 local given_twice = whose and not mine
@@ -140,8 +140,11 @@ local function restate()
   end
   redis.call('HSETNX', key, 'first_at', int(sent_at))
   redis.call('HSETNX', key, 'digest', a.digest)
-  -- Or its own message would be taken for a stranger's copy.
-  if not known and (a.foreign or own == '0') then redis.call('HSET', key, 'foreign', '1') end
+  -- Its message is another application's, and comes back with it when it is tried again: were the job known as ours, that
+  -- would be taken for a stranger's copy.
+  if not known and (a.foreign or (mine and own == '0')) then
+    redis.call('HSET', key, 'foreign', '1', 'asks', mine and asks or '')
+  end
   if a.ref then redis.call('HSETNX', key, 'ref', a.ref) end
   if a.target then redis.call('HSETNX', key, 'target', a.target) end
   if a.deadline and not known then redis.call('HSET', key, 'deadline', a.deadline) end

@@ -5,17 +5,17 @@
 -- Returns 1, or 0 when the claim is no longer ours or its job is being sent.
 -- One that the sweep had given up, because this very message was nowhere, goes back too: `begin` takes it from there.
 local tag = ARGV[1]
-local id, message, queue, own = unpack(redis.call('HMGET', claim_key(tag), 'job', 'message', 'queue', 'own'))
+local id, message, queue, own, asks = unpack(redis.call('HMGET', claim_key(tag), 'job', 'message', 'queue', 'own', 'asks'))
 if not id then return 0 end
 local job = read(id)
 if job.state == 'sending' and job.token == tag then return 0 end
 let_go(tag)
 local state = state_of(job)
-if state == 'queued' and stands_for(job, own) then
+if state == 'queued' and stands_for(job, own, asks) then
   local now = now_ms()
   line_up(job, now, message)
   free_slot(job, now)
-elseif state == 'queued' or (state == 'dead' and job.message == '') then
+elseif state == 'queued' or (state == 'dead' and job.message == '') or is_another(job, own, asks) then
   redis.call('RPUSH', queue, message)
   ring(queue)
 end

@@ -35,6 +35,8 @@ note(id, cjson.encode({ at = iso(now), event = 'replayed', by = ARGV[3] }))
 if ARGV[2] ~= '' then
   -- What it says of its record may be mended: a worker reads it before it waits for anything but a slot.
   redis.call('HSET', job_key(id), 'mended', '1')
+  -- What another application has sent is no copy of it any more.
+  if redis.call('HGET', job_key(id), 'asks') then redis.call('HSET', job_key(id), 'asks', 'mended') end
   job.mended = '1'
 end
 inherit(job)

@@ -13,7 +13,7 @@ local silent = redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', int(now), 'LIM
 -- living workers would lose their jobs again and again. This write it refuses, and with it all that follows.
 if #silent > 0 then redis.call('SET', P .. 'restoring', int(now), 'PX', 60000) end
 for _, tag in ipairs(silent) do
-  local id, message, queue, own = unpack(redis.call('HMGET', claim_key(tag), 'job', 'message', 'queue', 'own'))
+  local id, message, queue, own, asks = unpack(redis.call('HMGET', claim_key(tag), 'job', 'message', 'queue', 'own', 'asks'))
   let_go(tag)
   if id then
     local job = read(id)
@@ -26,11 +26,10 @@ for _, tag in ipairs(silent) do
       move(job, 'in_doubt', now, message)
       free_slot(job, now)
       doubted = doubted + 1
-    elseif state == 'queued' and own == '0' and (job.kind or '') ~= '' and not stands_for(job, own) then
-      -- Somebody else's copy under its id: not its message, not its crash, and not its slot.
-      redis.call('RPUSH', queue, message)
-      ring(queue)
-      restored = restored + 1
+    elseif not sending and is_another(job, own, asks) then
+      -- Another message under its id: not its message, not its crash, and not its slot. It may have taken its worker down,
+      -- and would take the next one down: nobody counts its crashes.
+      put_aside(tag, message, now, 'malformed', 'another job stands under its id', queue, ARGV[4])
     elseif sending or state == 'queued' then
       local crashes = redis.call('HINCRBY', job_key(id), 'crashes', 1)
       if crashes > tonumber(ARGV[2]) then
@@ -43,10 +42,13 @@ for _, tag in ipairs(silent) do
         -- Who takes a worker down takes all down that the worker had in hand. Spread apart in time, the innocent come
         -- to an end without it, and their count begins anew.
         local share = tonumber(redis.sha1hex(id):sub(1, 4), 16) / 65536
-        if not job.kind then redis.call('HSET', job_key(id), 'at', int(now), 'lane', queue:match('[^.]+$')) end
+        if not job.kind then
+          redis.call('HSET', job_key(id), 'at', int(now), 'lane', queue:match('[^.]+$'))
+          if own == '0' then redis.call('HSET', job_key(id), 'foreign', '1', 'asks', asks or '') end
+        end
         move(read(id), 'scheduled', now, message, now + share * math.min(600000, 15000 * 2 ^ (crashes - 1)))
         restored = restored + 1
-      elseif sending or stands_for(job, own) then
+      elseif sending or stands_for(job, own, asks) then
         line_up(job, now, message)
         restored = restored + 1
       else

@@ -26,13 +26,13 @@ local tag, id, to, ttl_s = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local a = {}
 for i = 5, #ARGV, 2 do a[ARGV[i]] = ARGV[i + 1] end
 local now, key = now_ms(), job_key(id)
-local message, own, queue, whose = unpack(redis.call('HMGET', claim_key(tag), 'message', 'own', 'queue', 'job'))
+local message, own, queue, whose, asks = unpack(redis.call('HMGET', claim_key(tag), 'message', 'own', 'queue', 'job', 'asks'))
 -- A promoted replica that lacked the last claims has given the tag away again.
 if whose and whose ~= id then message = nil end
 local job = read(id)
 local known = job.kind and job.kind ~= '' and job.instance ~= ''
-if message and known and own == '0' and job.token ~= tag and redis.call('HEXISTS', key, 'foreign') == 0 then
-  -- A copy that somebody else made under a taken id, and made badly: the job is left alone, wherever it is.
+if message and job.token ~= tag and is_another(job, own, asks) then
+  -- Another message under a taken id, and a bad one: the job is left alone, wherever it is.
   local dead = to == 'dead'
   put_aside(tag, message, now, dead and a.cause or 'malformed', dead and a.detail or 'another job stands under its id',
     queue, a.version or '')
@@ -61,7 +61,7 @@ end
 if not known then
   redis.call('HSET', key, 'kind', a.kind or '', 'instance', a.instance or '', 'lane', a.lane or job.lane, 'at',
     job.at or int(now))
-  if own == '0' then redis.call('HSET', key, 'foreign', '1') end
+  if own == '0' then redis.call('HSET', key, 'foreign', '1', 'asks', asks or '') end
   job = read(id)
 end
 

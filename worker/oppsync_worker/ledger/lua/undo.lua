@@ -227,7 +227,7 @@ local function take_all_back()
   end
 
   function TAKE_BACK.fields(key, fields, ttl)
-    server('HSET', key, unpack(fields))
+    for at = 1, #fields, 1000 do server('HSET', key, unpack(fields, at, math.min(#fields, at + 999))) end
     keep_ttl(key, ttl)
   end
 
