@@ -55,7 +55,7 @@ STEPS = [
     "'LTRIM', 'l', -9, -1",
     "'LTRIM', 'timed', 1, 1",
     "'SET', 'v', 'new'",
-    "'SET', 'v', 'new', 'PX', 5",
+    "'SET', 'v', 'new', 'PX', 5000",
     "'SET', 'new', 'new', 'EX', 5",
     "'SET', 'celery-task-meta-a', 'new'",
     "'SET', 'celery-task-meta-a', 'new', 'KEEPTTL'",

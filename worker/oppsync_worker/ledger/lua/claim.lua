@@ -204,6 +204,9 @@ end
 
 -- A message that stands for a job without a slot is no business of a worker yet. Returns the job, and when it is due.
 local function to_be_filed(id, queue, m, own)
+  -- The usual one, found out with few questions.
+  local state, slot_at = unpack(redis.call('HMGET', job_key(id), 'state', 'slot_at'))
+  if state == 'queued' and slot_at then return end
   local job = read(id)
   if not job.state then
     if own == '0' then return file_foreign(id, queue, m) end
