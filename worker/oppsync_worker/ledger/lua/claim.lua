@@ -227,17 +227,23 @@ local lists = {}
 for i = 7, #ARGV do
   lists[#lists + 1] = { ARGV[i], ARGV[i] }
   -- Where a stock producer's `priority=` puts a message (kombu: `sep` and `priority_steps`).
-  for _, step in ipairs({ '3', '6', '9' }) do lists[#lists + 1] = { ARGV[i], ARGV[i] .. '\6\22' .. step } end
+  local prior = { ARGV[i] .. '\6\0223', ARGV[i] .. '\6\0226', ARGV[i] .. '\6\0229' }
+  if redis.call('EXISTS', unpack(prior)) > 0 then
+    for _, list in ipairs(prior) do lists[#lists + 1] = { ARGV[i], list } end
+  end
 end
 local FILE_MOST = 200
 local filed, lines = 0, {}
 for _, names in ipairs(lists) do
   local queue, list = names[1], names[2]
   -- What there is no room for stays where it was; behind it may be what needs none.
-  local kept = {}
+  local kept, none_left = {}, false
   while filed < FILE_MOST and #buried < most + FILE_MOST and not worn_out() do
     local raw = redis.call('RPOP', list)
-    if not raw then break end
+    if not raw then
+      none_left = true
+      break
+    end
     local fault, said, m = fault_of(raw)
     -- Who wrote it: a copy that somebody else made under the id of one of our jobs must not stand for that job.
     local own = m and m.headers.origin == 'oppsync' and '1' or '0'
@@ -269,7 +275,7 @@ for _, names in ipairs(lists) do
   for i = #kept, 1, -1 do redis.call('RPUSH', list, kept[i]) end
   -- A worker without room looks at what it could not take when it has room again, or another does.
   local more = #kept == 0 or filed >= FILE_MOST or worn_out()
-  if (more or most > 0) and redis.call('LLEN', list) > 0 then ring(queue) end
+  if (more or most > 0) and (#kept > 0 or not none_left) and redis.call('LLEN', list) > 0 then ring(queue) end
 end
 for instance in pairs(lines) do grant(instance, now, 250, FILE_MOST) end
 if #claimed > 0 then

@@ -36,7 +36,7 @@ end
 -- Where everything else goes: below.
 local put
 
-local function enqueue(id, kind, instance, lane, key, ref, target, not_before, deadline, digest, message, backlog)
+local function enqueue(id, kind, instance, lane, key, ref, target, not_before, deadline, digest, message, backlog_at)
   not_before, deadline = tonumber(not_before), tonumber(deadline)
   if stands(id) then
     return differs(id, kind, instance, digest) and conflict(id, 'id') or { id, 0 }
@@ -53,7 +53,7 @@ local function enqueue(id, kind, instance, lane, key, ref, target, not_before, d
     end
     redis.call('SET', idem, id)
   end
-  local now = now_ms()
+  local now = backlog_at or now_ms()
   local job = { id = id, kind = kind, instance = instance, lane = lane, at = int(now) }
   local fields = { 'kind', kind, 'instance', instance, 'at', job.at, 'lane', lane, 'digest', digest }
   local function know(name, value)
@@ -66,7 +66,7 @@ local function enqueue(id, kind, instance, lane, key, ref, target, not_before, d
   if target ~= '' then know('target', target) end
   if deadline > 0 then know('deadline', int(deadline)) end
   if ref ~= '' and kind == CREATE then redis.call('HSET', P .. 'making:' .. instance, ref, id) end
-  if backlog or (kind == CREATE and not_before <= now and is_in_backlog(instance, ref, now)) then
+  if backlog_at or (kind == CREATE and not_before <= now and is_in_backlog(instance, ref, now)) then
     redis.call('HSET', job_key(id), 'state', 'waiting', 'message', message, unpack(fields))
     redis.call('ZADD', P .. 'waiting:' .. instance, int(turn(job)), id)
     if job.deadline then redis.call('ZADD', P .. 'expiring', job.deadline, id) end
@@ -82,7 +82,7 @@ if token == '' and #ARGV == 2 + EACH then
   local now = now_ms()
   if kind == CREATE and tonumber(not_before) <= now and is_in_backlog(instance, ref, now) then
     local one = { unpack(ARGV, 3) }
-    one[EACH + 1] = true
+    one[EACH + 1] = now
     return { enqueue(unpack(one)) }
   end
 end
