@@ -6,14 +6,14 @@ tests run every kind of job under these users, and Redis' own log of refusals mu
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
 from oppsync_worker.ledger.connect import LedgerError
-from oppsync_worker.ledger.scripts import AROUND, INCLUDE, READS, Argument, Call, lines_of
+from oppsync_worker.ledger.scripts import AROUND, INCLUDE, READS, Argument, Call, needed
 
 WRITES: Final[Mapping[str, str]] = {
     "del": "get pttl hgetall zrange lrange set hset zadd rpush pexpire",
@@ -144,38 +144,10 @@ def commands_named(text: str) -> set[str]:
 @cache
 def commands_of(script: str) -> frozenset[str]:
     """What a script can reach, with what takes it back."""
-    functions, body = _parts(lines_of(script))
-    reached, todo = set[str](), [body]
-    texts = [body]
-    while todo:
-        for name in set(re.findall(r"\w+", todo.pop())) & functions.keys() - reached:
-            reached.add(name)
-            todo.append(functions[name])
-            texts.append(functions[name])
-    named = commands_named("\n".join(texts))
+    named = commands_named("\n".join(needed(script)))
     if strange := named - READS - WRITES.keys():
         raise ValueError(f"{script}.lua uses {sorted(strange)}: say here and in undo.lua how it is taken back")
     return frozenset(named.union(*(WRITES.get(name, "").split() for name in named)))
-
-
-def _parts(lines: Iterable[str]) -> tuple[dict[str, str], str]:
-    """A script's functions that stand at the left margin, by name, and everything else."""
-    functions: dict[str, list[str]] = {}
-    body: list[str] = []
-    inside: list[str] | None = None
-    for line in lines:
-        begins = re.match(r"(?:local )?function (\w+)\(", line)
-        if begins:
-            inside = functions[begins[1]] = [line]
-            if line.endswith(" end"):
-                inside = None
-        elif inside is not None:
-            inside.append(line)
-            if line == "end":
-                inside = None
-        else:
-            body.append(line)
-    return {name: "\n".join(text) for name, text in functions.items()}, "\n".join(body)
 
 
 def commands(role: Role) -> list[str]:

@@ -7,7 +7,7 @@ gets the text. Both runners share `Call`, so a caller is written once.
 import hashlib
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -28,6 +28,13 @@ OUT_OF_TURN: Final = b"out of turn"
 AROUND: Final = "undo"
 """The file that every script runs inside of."""
 
+LEVEL: Final = "-- #level"
+"""Where the rest of a script becomes a function of its own, inside of what stands before.
+
+Each run builds all functions of a script anew. What they use of the locals beside them Lua looks up in a list of all
+locals that are used so, which is as long as the library; what stands a level above, it finds at once.
+"""
+
 READS: Final = frozenset(
     {
         *("exists", "get", "hexists", "hget", "hgetall", "hmget", "lindex", "llen", "lpos", "lrange", "pttl"),
@@ -36,7 +43,10 @@ READS: Final = frozenset(
 )
 """Commands of scripts that change nothing."""
 
-_READ: Final = re.compile(rf"redis\.call\('({'|'.join(sorted(READS)).upper()})'")
+UNLOGGED: Final = READS | {"incr", "pexpire"}
+"""Commands that go to Redis itself: there is nothing to take back, and they are the most of what a script does."""
+
+_CALL: Final = re.compile(r"redis\.call\('([A-Z]+)'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +100,21 @@ def load(name: str) -> Script:
 
     The whole is the body of a function of its own, which takes effect whole or not at all (`lua/undo.lua`).
     """
-    # Reads go to Redis itself: there is nothing to take back, and they are the most of what a script does.
-    around, body = _lines(AROUND, set()), (_READ.sub(r"server('\1'", line) for line in _lines(name, set()))
-    text = "\n".join([*around, "local function main()", *body, "end", "return whole(main)"])
-    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+    library, *levels = "\n".join(map(_direct, needed(name))).split(f"{LEVEL}\n")
+    if not levels:
+        library, levels = "", [library]
+    text = ["\n".join(_lines(AROUND, set())), library]
+    names = ["main", *(f"level_{number}" for number in range(2, len(levels) + 1))]
+    for function, lines in zip(names, levels, strict=True):
+        text += [f"local function {function}()", lines]
+    text += [f"end\nreturn {function}()" for function in reversed(names[1:])]
+    whole = "\n".join([*text, "end", "return whole(main)"])
+    return Script(whole, hashlib.sha1(whole.encode(), usedforsecurity=False).hexdigest())
+
+
+def _direct(line: str) -> str:
+    """A line of a script, with which commands are noted and which are not decided now instead of at each call."""
+    return _CALL.sub(lambda call: f"{'server' if call[1].lower() in UNLOGGED else 'write'}('{call[1]}'", line)
 
 
 def _lines(name: str, included: set[str]) -> Iterator[str]:
@@ -108,6 +129,39 @@ def _lines(name: str, included: set[str]) -> Iterator[str]:
 def lines_of(name: str) -> list[str]:
     """A script with its includes, without what is put around it."""
     return list(_lines(name, set()))
+
+
+def needed(name: str) -> list[str]:
+    """A script with its includes, without the functions that it cannot come to: it would build them at each run.
+
+    A function is one that begins and ends at the left margin. It is needed when its name stands in what is needed, in
+    whatever meaning: too many are kept rather than one too few.
+    """
+    chunks = list(_chunks(lines_of(name)))
+    functions = {function: lines for function, lines in chunks if function}
+    reached, todo = set[str](), [line for function, lines in chunks if not function for line in lines]
+    while todo:
+        line = todo.pop()
+        if line.lstrip().startswith("--"):
+            continue
+        for function in set(re.findall(r"\w+", line)) & functions.keys() - reached:
+            reached.add(function)
+            todo += functions[function]
+    return [line for function, lines in chunks if not function or function in reached for line in lines]
+
+
+def _chunks(lines: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+    """The functions of a script, by name, and what stands between them, with no name, in order."""
+    name, chunk = "", list[str]()
+    for line in lines:
+        if begins := re.match(r"(?:local )?function (\w+)\(", line):
+            yield name, chunk
+            name, chunk = begins[1], []
+        chunk.append(line)
+        if name and (line == "end" or (begins and line.endswith(" end"))):
+            yield name, chunk
+            name, chunk = "", []
+    yield name, chunk
 
 
 def run(client: "redis.Redis", call: Call) -> Any:

@@ -35,15 +35,17 @@ local digest = own == '0' and ARGV[14] or ''
 local job = read(id)
 local known = is_known(job)
 local stranger = known and own == '0' and redis.call('HEXISTS', job_key(id), 'foreign') == 0
-if stranger or (known and differs(id, kind, instance, digest, asks)) or (not known and is_another(job, own, asks)) then
+-- What our own producers wrote was compared when it was enqueued (ground.lua): its kind and instance tell enough.
+local another = stranger or (known and (job.kind ~= kind or job.instance ~= instance))
+if another or (known and own == '0' and differs(id, kind, instance, digest, asks))
+  or (not known and is_another(job, own, asks)) then
   -- Another job under an id that is taken: that job is left alone, and this message is put aside with the unreadable.
   put_aside(tag, message, now, 'malformed', 'another job stands under its id')
   let_go(tag)
   return { 'settled', job.state }
 end
-local function going(drop)
-  local names = { 'attempts', 'replays', 'replayed_at', 'first_at' }
-  local attempts, replays, replayed_at, first_at = unpack(redis.call('HMGET', job_key(id), unpack(names)))
+local function tries() return unpack(redis.call('HMGET', job_key(id), 'attempts', 'replays', 'replayed_at', 'first_at')) end
+local function going(drop, attempts, replays, replayed_at, first_at)
   return { 'go', tonumber(attempts), opportunity_id, now - tonumber(replayed_at or job.at), tonumber(replays or 0),
     now - tonumber(first_at or now), drop, int(now) }
 end
@@ -74,7 +76,7 @@ if job.state == 'sending' and job.token == tag then
     return { 'waiting' }
   end
   if job.record then opportunity_id = job.record:sub(4) end
-  return going(job.record and overtaken(job, fields) or {})
+  return going(job.record and overtaken(job, fields) or {}, tries())
 elseif job.state == 'sending' and not owns(job.token) and job.kind == CREATE then
   redis.call('HSET', job_key(id), 'cause', 'worker_lost', 'detail', 'the worker died while sending')
   move(job, 'in_doubt', now, message)
@@ -242,15 +244,19 @@ if at - now > 2 then
   return { 'soon', math.ceil(at - now) }
 end
 
-redis.call('HINCRBY', job_key(id), 'attempts', 1)
-local sent = { 'token', tag, 'sent_at', int(now) }
+local attempts, replays, replayed_at, first_at = tries()
+attempts = int(tonumber(attempts or 0) + 1)
+local sent = { 'token', tag, 'sent_at', int(now), 'attempts', attempts }
+if not first_at then
+  sent[#sent + 1] = 'first_at'
+  sent[#sent + 1] = int(now)
+end
 if kind == CREATE then
   sent[#sent + 1] = 'marker_field'
   sent[#sent + 1] = fields[1] or ''
 end
 move(job, 'sending', now, nil, nil, nil, sent)
 if job.slot_at then redis.call('HDEL', job_key(id), 'slot_at') end
-redis.call('HSETNX', job_key(id), 'first_at', int(now))
 if kind == UPDATE then
   redis.call('ZADD', line_of('record', job), 0, id)
   -- Should nobody hear what becomes of it, it counts as written for those that may be replayed.
@@ -258,4 +264,4 @@ if kind == UPDATE then
     redis.call('HSET', job_key(id), 'writing', cjson.encode(fields))
   end
 end
-return going(overwritten)
+return going(overwritten, attempts, replays, replayed_at, first_at)

@@ -1,5 +1,4 @@
--- #include life
--- #include contract
+-- #include ground
 -- Claim up to n messages: each gets a fresh tag, which is its fencing token, and a lease. What can be sent now is claimed;
 -- what is found in a lane and cannot goes to where it waits for its turn, also when the worker has no room (n = 0).
 -- What is not a message of Celery's protocol is buried on the spot with its raw bytes, and never reaches Python.
@@ -42,6 +41,102 @@ local function fault_of(raw)
   return nil, id, m
 end
 
+-- A replica that is promoted may lack the last claims, and count on from before them: the time keeps a tag from being given
+-- to two owners.
+local clock = redis.call('TIME')
+local mark = '-' .. int(clock[1] * 1000000 + clock[2])
+
+local claimed, buried = {}, {}
+local lists = {}
+for i = 7, #ARGV do
+  lists[#lists + 1] = { ARGV[i], ARGV[i] }
+  -- Where a stock producer's `priority=` puts a message (kombu: `sep` and `priority_steps`).
+  local prior = { ARGV[i] .. '\6\0223', ARGV[i] .. '\6\0226', ARGV[i] .. '\6\0229' }
+  if redis.call('EXISTS', unpack(prior)) > 0 then
+    for _, list in ipairs(prior) do lists[#lists + 1] = { ARGV[i], list } end
+  end
+end
+local FILE_MOST = 200
+local filed, lines = 0, {}
+-- Of a message without a slot: the job that it stands for, and when it is due; and how it is filed (below).
+local to_be_filed, file
+-- Take what is in the lanes. Until there is `to_be_filed`, whatever is not simply claimed stays where it was, and true is
+-- returned.
+local function take()
+  for _, names in ipairs(lists) do
+    local queue, list = names[1], names[2]
+    -- What there is no room for stays where it was; behind it may be what needs none.
+    local kept, none_left, unusual = {}, false, false
+    while filed < FILE_MOST and #buried < most + FILE_MOST and not worn_out() do
+      local raw = redis.call('RPOP', list)
+      if not raw then
+        none_left = true
+        break
+      end
+      local fault, said, m = fault_of(raw)
+      -- Who wrote it: a copy that somebody else made under the id of one of our jobs must not stand for that job.
+      local own = m and m.headers.origin == 'oppsync' and '1' or '0'
+      local job, due
+      if m then
+        local state, slot_at = unpack(redis.call('HMGET', job_key(said), 'state', 'slot_at'))
+        local usual = state and (state ~= 'queued' or slot_at)
+        if not usual and to_be_filed then job, due = to_be_filed(said, queue, m, own, raw) end
+        unusual = not usual and not to_be_filed
+      end
+      if (fault or unusual) and not to_be_filed then
+        left.bytes = left.bytes + #raw
+        unusual = true
+        kept[#kept + 1] = raw
+        break
+      end
+      if fault then
+        local tag = int(redis.call('INCR', P .. 'claim-seq')) .. mark
+        put_aside(tag, raw, now, fault, said, queue, version)
+        buried[#buried + 1] = { 'raw-' .. tag, fault, said }
+      elseif job then
+        filed = filed + 1
+        lines[job.instance] = true
+        file(job, due, raw)
+      elseif #claimed < most then
+        local tag = int(redis.call('INCR', P .. 'claim-seq')) .. mark
+        redis.call('HSET', claim_key(tag), 'job', said, 'queue', queue, 'message', raw, 'worker', worker, 'own', own,
+          unpack(own == '0' and { 'asks', redis.sha1hex(m.body) } or {}))
+        redis.call('ZADD', P .. 'leases', int(now + lease_ms), tag)
+        -- What a worker must read keeps its place in the order all the same.
+        if own == '0' and m.headers.task == UPDATE and redis.call('EXISTS', job_key(said)) == 0 then
+          redis.call('HSET', claim_key(tag), 'number', int(redis.call('INCR', P .. 'order')))
+        end
+        claimed[#claimed + 1] = { tag, queue, raw }
+      else
+        kept[#kept + 1] = raw
+        if #kept == 20 then break end
+      end
+    end
+    for i = #kept, 1, -1 do redis.call('RPUSH', list, kept[i]) end
+    if unusual then return true end
+    -- A worker without room looks at what it could not take when it has room again, or another does.
+    local more = #kept == 0 or filed >= FILE_MOST or worn_out()
+    if (more or most > 0) and (#kept > 0 or not none_left) and redis.call('LLEN', list) > 0 then ring(queue) end
+  end
+end
+
+local function answer()
+  if #claimed > 0 then
+    local tags = {}
+    for i, one in ipairs(claimed) do tags[i] = one[1] end
+    redis.call('HSET', asked, 'question', question, 'claims', table.concat(tags, ' '))
+    -- Claims of which nobody has heard for a lease are restored, and are somebody else's then.
+    redis.call('PEXPIRE', asked, lease_ms)
+  end
+  return { claimed, buried, filed }
+end
+
+-- Mostly there is nothing to file, and then nothing of the library is needed, which takes longer to build than that.
+if not take() then return answer() end
+
+-- #level
+-- #include life
+-- #include contract
 -- RFC 4648, section 4: four characters are three bytes. Sums of two looked-up numbers, eight groups a step: a quarter of
 -- the time that shifting each character takes.
 local SIX
@@ -155,7 +250,7 @@ local function file_foreign(id, queue, m, raw)
 end
 
 -- A message that stands for a job without a slot is no business of a worker yet. Returns the job, and when it is due.
-local function to_be_filed(id, queue, m, own, raw)
+function to_be_filed(id, queue, m, own, raw)
   local job = read(id)
   if not job.state then
     if own == '0' then return file_foreign(id, queue, m, raw) end
@@ -166,66 +261,10 @@ local function to_be_filed(id, queue, m, own, raw)
   end
 end
 
--- A replica that is promoted may lack the last claims, and count on from before them: the time keeps a tag from being given
--- to two owners.
-local clock = redis.call('TIME')
-local mark = '-' .. int(clock[1] * 1000000 + clock[2])
+function file(job, due, raw)
+  if due and due > now then move(job, 'scheduled', now, raw, due) else line_up(job, now, raw) end
+end
 
-local claimed, buried = {}, {}
-local lists = {}
-for i = 7, #ARGV do
-  lists[#lists + 1] = { ARGV[i], ARGV[i] }
-  -- Where a stock producer's `priority=` puts a message (kombu: `sep` and `priority_steps`).
-  for _, step in ipairs({ '3', '6', '9' }) do lists[#lists + 1] = { ARGV[i], ARGV[i] .. '\6\22' .. step } end
-end
-local FILE_MOST = 200
-local filed, lines = 0, {}
-for _, names in ipairs(lists) do
-  local queue, list = names[1], names[2]
-  -- What there is no room for stays where it was; behind it may be what needs none.
-  local kept = {}
-  while filed < FILE_MOST and #buried < most + FILE_MOST and not worn_out() do
-    local raw = redis.call('RPOP', list)
-    if not raw then break end
-    local fault, said, m = fault_of(raw)
-    -- Who wrote it: a copy that somebody else made under the id of one of our jobs must not stand for that job.
-    local own = m and m.headers.origin == 'oppsync' and '1' or '0'
-    local job, due
-    if m then job, due = to_be_filed(said, queue, m, own, raw) end
-    if fault then
-      local tag = int(redis.call('INCR', P .. 'claim-seq')) .. mark
-      put_aside(tag, raw, now, fault, said, queue, version)
-      buried[#buried + 1] = { 'raw-' .. tag, fault, said }
-    elseif job then
-      filed = filed + 1
-      lines[job.instance] = true
-      if due and due > now then move(job, 'scheduled', now, raw, due) else line_up(job, now, raw) end
-    elseif #claimed < most then
-      local tag = int(redis.call('INCR', P .. 'claim-seq')) .. mark
-      redis.call('HSET', claim_key(tag), 'job', said, 'queue', queue, 'message', raw, 'worker', worker, 'own', own,
-        unpack(own == '0' and { 'asks', redis.sha1hex(m.body) } or {}))
-      redis.call('ZADD', P .. 'leases', int(now + lease_ms), tag)
-      -- What a worker must read keeps its place in the order all the same.
-      if own == '0' and m.headers.task == UPDATE and redis.call('EXISTS', job_key(said)) == 0 then
-        redis.call('HSET', claim_key(tag), 'number', int(redis.call('INCR', P .. 'order')))
-      end
-      claimed[#claimed + 1] = { tag, queue, raw }
-    else
-      kept[#kept + 1] = raw
-      if #kept == 20 then break end
-    end
-  end
-  for i = #kept, 1, -1 do redis.call('RPUSH', list, kept[i]) end
-  -- A worker without room looks at what it could not take when it has room again, or another does.
-  local more = #kept == 0 or filed >= FILE_MOST or worn_out()
-  if (more or most > 0) and redis.call('LLEN', list) > 0 then ring(queue) end
-end
+take()
 for instance in pairs(lines) do grant(instance, now, 250, FILE_MOST) end
-if #claimed > 0 then
-  local tags = {}
-  for i, one in ipairs(claimed) do tags[i] = one[1] end
-  redis.call('HSET', asked, 'question', question, 'claims', table.concat(tags, ' '))
-  -- Claims of which nobody has heard for a lease are restored, and are somebody else's then.
-  redis.call('PEXPIRE', asked, lease_ms)
-end
-return { claimed, buried, filed }
+return answer()

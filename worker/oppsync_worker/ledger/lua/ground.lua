@@ -16,14 +16,12 @@ local function claim_key(tag) return P .. 'claim:' .. tag end
 local function queue_of(lane) return 'opportunities.' .. lane end
 
 local function read(id)
-  local names = { 'state', 'token', 'kind', 'instance', 'lane', 'at', 'ref', 'key', 'slot_at', 'message', 'target', 'record',
-    'number', 'deadline', 'place', 'mended' }
-  local values = redis.call('HMGET', job_key(id), unpack(names))
-  local job = { id = id }
-  for i, name in ipairs(names) do job[name] = values[i] or nil end
-  job.lane = job.lane or 'bulk'
-  job.instance = job.instance or ''
-  return job
+  local v = redis.call('HMGET', job_key(id), 'state', 'token', 'kind', 'instance', 'lane', 'at', 'ref', 'key', 'slot_at',
+    'message', 'target', 'record', 'number', 'deadline', 'place', 'mended')
+  return { id = id, state = v[1] or nil, token = v[2] or nil, kind = v[3] or nil, instance = v[4] or '', lane = v[5] or 'bulk',
+    at = v[6] or nil, ref = v[7] or nil, key = v[8] or nil, slot_at = v[9] or nil, message = v[10] or nil,
+    target = v[11] or nil, record = v[12] or nil, number = v[13] or nil, deadline = v[14] or nil, place = v[15] or nil,
+    mended = v[16] or nil }
 end
 
 -- A foreign message has no entry until it is first looked at: it is queued all the same.
@@ -110,3 +108,5 @@ local function put_aside(tag, message, now, cause, detail, queue, version)
   if queue then redis.call('HSET', key, 'queue', queue, 'version', version) end
   redis.call('ZADD', P .. 'dead', int(now), 'raw-' .. tag)
 end
+
+-- #level

@@ -97,7 +97,7 @@ function move(job, to, now, message, score, front, more)
   end
   if to == 'queued' then
     local queue = queue_of(job.lane)
-    redis.call(front and 'RPUSH' or 'LPUSH', queue, message)
+    if front then redis.call('RPUSH', queue, message) else redis.call('LPUSH', queue, message) end
     ring(queue)
   end
   job.state = to
@@ -151,11 +151,11 @@ local function expire(job, now, message, ttl_s)
   write_failure(job.id, 'expired', said, now, ttl_s)
 end
 
--- The CRM has it: the outcome is written, updates that waited for the record go on.
-local function succeed(job, now, message, opportunity_id, result, ttl_s)
-  move(job, 'succeeded', now, message)
-  redis.call('HSET', job_key(job.id), 'opportunity_id', opportunity_id)
-  redis.call('HDEL', job_key(job.id), 'cause', 'detail')
+-- The CRM has it: the outcome is written, updates that waited for the record go on. `more` fields are written with it, and
+-- `gone` ones deleted.
+local function succeed(job, now, message, opportunity_id, result, ttl_s, more, gone)
+  move(job, 'succeeded', now, message, nil, nil, { 'opportunity_id', opportunity_id, unpack(more or {}) })
+  redis.call('HDEL', job_key(job.id), 'cause', 'detail', unpack(gone or {}))
   write_result(job.id, 'SUCCESS', result, now, ttl_s)
   retire(job, ttl_s)
   if job.ref and job.kind == CREATE then
@@ -164,4 +164,5 @@ local function succeed(job, now, message, opportunity_id, result, ttl_s)
   end
 end
 
+-- #level
 -- #include slots

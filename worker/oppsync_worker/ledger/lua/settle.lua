@@ -81,7 +81,9 @@ if to == 'succeeded' then
   if a.unmarked then
     redis.call('SET', P .. 'made:' .. job.instance .. ':' .. a.opportunity_id, id, 'EX', seconds(ttl_s))
   end
-  succeed(job, now, message, a.opportunity_id, a.result, ttl_s)
+  -- The attempt is the last line of the history. In the job's own entry: a key more for every job would cost more than the
+  -- line. A worker that came to an end with the job was not taken down by it (`crashes`).
+  succeed(job, now, message, a.opportunity_id, a.result, ttl_s, a.attempt and { 'success', a.attempt }, { 'crashes' })
 elseif to == 'waiting' then
   stand_in_line(job, now, message)
 elseif to == 'dead' and own == '0' and job.key and job.state == 'queued' and redis.call('HEXISTS', key, 'digest') == 0 then
@@ -101,13 +103,9 @@ else
 end
 if message then let_go(tag) end
 free_slot(job, now)
--- A worker that came to an end with it was not taken down by it.
-redis.call('HDEL', key, 'crashes')
-if a.attempt and to == 'succeeded' then
-  -- The last line of the history. In the job's own entry: a key more for every job would cost more than the line.
-  redis.call('HSET', key, 'success', a.attempt)
-elseif a.attempt then
-  note(id, a.attempt)
+if to ~= 'succeeded' then
+  redis.call('HDEL', key, 'crashes')
+  if a.attempt then note(id, a.attempt) end
 end
 if a.put_back then redis.call('HINCRBY', key, 'retries', 1) end
 if to ~= 'succeeded' and a.cause then redis.call('HSET', key, 'cause', a.cause, 'detail', a.detail or '') end

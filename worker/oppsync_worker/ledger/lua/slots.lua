@@ -17,16 +17,13 @@
 -- window. What is left to chance is the way from there to the CRM, and the 1 % is for that.
 
 local function budget_of(instance, now)
-  local names = { 'requests', 'window_ms', 'concurrency', 'call_ms', 'next', 'cool_until', 'learned', 'learned_at', 'trips',
-    'open_until', 'trial_until', 'learned_least', 'learned_ms', 'trial', 'unknown' }
-  local values = redis.call('HMGET', P .. 'budget:' .. instance, unpack(names))
-  local b = {}
-  for i, name in ipairs(names) do b[name] = tonumber(values[i] or nil) end
-  b.trial = values[#names - 1] or nil
-  b.requests, b.window_ms = b.requests or 45, b.window_ms or 60000
-  b.concurrency, b.call_ms = b.concurrency or 2, b.call_ms or 60000
-  b.next, b.cool_until = b.next or 0, b.cool_until or 0
-  b.trips, b.open_until, b.trial_until = b.trips or 0, b.open_until or 0, b.trial_until or 0
+  local v = redis.call('HMGET', P .. 'budget:' .. instance, 'requests', 'window_ms', 'concurrency', 'call_ms', 'next',
+    'cool_until', 'learned', 'learned_at', 'trips', 'open_until', 'trial_until', 'learned_least', 'learned_ms', 'trial', 'unknown')
+  local b = { requests = tonumber(v[1] or nil) or 45, window_ms = tonumber(v[2] or nil) or 60000, concurrency = tonumber(v[3] or nil) or 2,
+    call_ms = tonumber(v[4] or nil) or 60000, next = tonumber(v[5] or nil) or 0, cool_until = tonumber(v[6] or nil) or 0,
+    learned = tonumber(v[7] or nil), learned_at = tonumber(v[8] or nil), trips = tonumber(v[9] or nil) or 0,
+    open_until = tonumber(v[10] or nil) or 0, trial_until = tonumber(v[11] or nil) or 0, learned_least = tonumber(v[12] or nil),
+    learned_ms = tonumber(v[13] or nil), trial = v[14] or nil, unknown = tonumber(v[15] or nil) }
   -- What a throttle taught is believed for a while, and down to a floor; then the configured figure is tried again.
   if b.learned and now - (b.learned_at or 0) < (b.learned_ms or 3600000) then
     b.requests = math.min(b.requests, math.max(b.learned, b.learned_least or 1))
@@ -136,6 +133,17 @@ local function wants_slots(instance)
   return redis.call('EXISTS', P .. 'waiting:' .. instance, P .. 'looking:' .. instance) > 0
 end
 
+-- The head of a line. Of a job that goes from its line into its lane no more need be known than this; nil when it is
+-- elsewhere: it is struck off.
+local function head_of(instance, line, head)
+  local state, message, lane = unpack(redis.call('HMGET', job_key(head), 'state', 'message', 'lane'))
+  if state ~= 'waiting' then
+    redis.call('ZREM', line, head)
+    return
+  end
+  return { id = head, instance = instance, state = state, message = message or nil, lane = lane or 'bulk' }
+end
+
 -- The slots are taken: from their line into their lanes, before all that has none, and the first of them first.
 local function hand_over(granted, now)
   for i = #granted, 1, -1 do move(granted[i].job, 'queued', now, nil, nil, true, { 'slot_at', int(granted[i].at) }) end
@@ -175,7 +183,7 @@ local function grant(instance, now, horizon, most, one)
       end
     elseif at then
       if look then redis.call('HINCRBY', budget, 'turned', -1) end
-      local job = occupant(line, head, 'waiting')
+      local job = head_of(instance, line, head)
       if job then granted[#granted + 1] = { job = job, at = at } else leave_place(instance, member) end
     elseif again then
       redis.call('ZADD', P .. 'slots', int(again), instance)
@@ -241,7 +249,7 @@ local function enter(job, fields, now, message)
   local at, again
   if not b.unknown then at, again = take_slot(instance, job.id, now, 250, b) end
   if at then
-    redis.call('HSET', key, 'state', 'queued', 'since', int(now), 'slot_at', int(at), unpack(fields))
+    redis.call('HSET', key, 'state', 'queued', 'slot_at', int(at), 'since', int(now), unpack(fields))
     redis.call('RPUSH', queue_of(job.lane), message)
     ring(queue_of(job.lane))
   else
@@ -332,3 +340,5 @@ local function cool_down(instance, now, pause_ms, limit)
     redis.call('HSET', key, 'learned', int(math.max(1, math.floor(limit * 0.9))), 'learned_at', int(now), 'taught', int(limit))
   end
 end
+
+-- #level
