@@ -83,6 +83,8 @@ class House:
         monkeypatch.setattr(module, "_steady_ms", lambda: self.steady_ms)
         monkeypatch.setattr(module, "asyncio", self._asyncio())
         given: dict[str, Any] = {"announcements": [], "concurrency": 10, **more}
+        if given["concurrency"] is None:
+            del given["concurrency"]
         self.one = Housekeeping(
             SimpleNamespace(time=tell_time),  # type: ignore[arg-type]
             self.hands,
@@ -303,7 +305,7 @@ async def test_so_many_look_ups_are_taken_on(monkeypatch: pytest.MonkeyPatch, co
 
 async def test_a_worker_has_two_hundred_calls_at_once_unless_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """As its signs of life announce: a quarter more."""
-    house = House(monkeypatch, concurrency=200)
+    house = House(monkeypatch, concurrency=None)
 
     assert await house.one._present() == 5.0
     assert house.calls == [Call("present", ("w:1", 1, 250, 20_000))]
