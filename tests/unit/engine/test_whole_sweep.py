@@ -171,6 +171,13 @@ async def test_a_sweep_looks_at_every_entry_every_place_and_every_message(ledger
     assert {count for _, count in ledger.counts} == {1_000}
 
 
+async def test_a_claim_without_a_job_is_in_nobody_s_hand(ledger: Ledger) -> None:
+    """Nor is it a job called `None`."""
+    one, _ = sweep_of(ledger)
+
+    assert [list(piece) async for piece in one._in_hand()] == [["j0"], ["far"]]
+
+
 async def test_nothing_missing_is_nothing_remembered(ledger: Ledger) -> None:
     """And no lane is read for nobody."""
     ledger.suspected = {"j1": "1"}

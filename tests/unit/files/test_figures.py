@@ -348,6 +348,19 @@ def test_numbers_and_nulls_of_json_are_taken_as_they_are(tmp_path: Path) -> None
     assert line.job.lane is Lane.BULK
 
 
+def test_a_null_is_not_given_so_a_default_counts(tmp_path: Path) -> None:
+    """As for an empty cell; and of names that are given twice only those are told."""
+    path = tmp_path / "jobs.jsonl"
+    path.write_text(json.dumps({**LINE, "lead_id": None}) + "\n" + '{"kind": "create", "title": "a", "title": "b"}')
+
+    good, bad = read_jobs(path, defaults={"lead_id": 5})
+
+    assert isinstance(good, GoodLine)
+    assert good.job.lead_id == 5
+    assert isinstance(bad, BadLine)
+    assert [one.field for one in bad.problems if one.message == "is given twice"] == ["title"]
+
+
 def refusal(path: Path, **how: Any) -> str:
     """What is said of a file that cannot be read at all, without its path."""
     with pytest.raises(UnreadableFile) as error:
