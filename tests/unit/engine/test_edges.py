@@ -138,7 +138,7 @@ def test_what_was_not_begun_can_be_revoked(
     assert clean == revoked
 
 
-def test_a_worker_that_only_answers_questions_changes_nothing() -> None:
+def test_a_worker_that_only_answers_questions_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """All that does is refused, but for what Flower asks by itself; with `all`, only the impossible is."""
     closed, opened = remote.handlers("inspect"), remote.handlers("all")
 
@@ -156,6 +156,7 @@ def test_a_worker_that_only_answers_questions_changes_nothing() -> None:
     assert refused >= {"revoke", "terminate", "add_consumer", "cancel_consumer", "shutdown"}
     for name in refused:
         assert closed[name](None, 1, a=2) == {"error": f"{name} was refused: {said}"}
+    assert len(caplog.records) == len(remote.IMPOSSIBLE) + len(refused)
     assert opened["shutdown"] is Panel.data["shutdown"]
 
 
@@ -202,10 +203,13 @@ def conf(**given: Any) -> Any:
 
 def problems(capsys: pytest.CaptureFixture[str], options: dict[str, Any], settings: Any) -> list[str]:
     """What a start is refused for; nothing if it is not."""
-    found: list[str] = []
+    said: list[list[str]] = []
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(starting, "refuse", lambda *said: found.extend(f"oppsync: {one}" for one in said))
+        patched.setattr(starting, "refuse", lambda *given: said.append([f"oppsync: {one}" for one in given]))
         starting.refuse_what_cannot_be_kept(None, options, settings)
+    # Nothing to say is no refusal.
+    assert all(said)
+    found = [line for lines in said for line in lines]
     if found:
         with pytest.raises(SystemExit) as end:
             starting.refuse_what_cannot_be_kept(None, options, settings)
