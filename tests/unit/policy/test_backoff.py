@@ -30,11 +30,12 @@ def test_a_lucky_draw_still_waits_a_tenth_of_a_second(attempt: int) -> None:
 
 def test_the_doubling_goes_on_for_sixty_attempts() -> None:
     """Beyond that, a float would not hold it."""
-    long = RetrySettings(first_delay_seconds=1e-13, max_delay_seconds=86_400)
+    # Settings give a millisecond at least; with so much the longest delay would be reached first.
+    long = RetrySettings.model_construct(first_delay_seconds=1e-13, max_delay_seconds=86_400)
 
     assert delay_s(51, long, draw=MOST, retry_after_s=None) == pytest.approx(1e-13 * 2.0**50 * MOST)
     assert delay_s(55, long, draw=MOST, retry_after_s=None) == pytest.approx(1e-13 * 2.0**54 * MOST)
-    beyond = RetrySettings(first_delay_seconds=1e-20, max_delay_seconds=86_400)
+    beyond = RetrySettings.model_construct(first_delay_seconds=1e-20, max_delay_seconds=86_400)
     assert delay_s(10_000, beyond, draw=MOST, retry_after_s=None) == LEAST_DELAY_S
 
 
