@@ -78,21 +78,21 @@ def update(job_id: str, record: int | str, **given: Any) -> UpdateOpportunity:
 
 def plain(name: str, put: Callable[[str, str], str] = lambda _, text: text) -> str:
     """A script's text as the product composes it; `put` changes a file's text on its way."""
-    included: set[str] = set()
 
-    def lines(name: str) -> Iterator[str]:
+    def lines(name: str, included: set[str]) -> Iterator[str]:
         text = (scripts.files(scripts.__package__) / "lua" / f"{name}.lua").read_text("utf-8")
         for line in put(name, text).splitlines():
             if not line.startswith(scripts.INCLUDE):
                 yield line
             elif (other := line.removeprefix(scripts.INCLUDE).strip()) not in included:
                 included.add(other)
-                yield from lines(other)
+                yield from lines(other, included)
 
-    around = list(lines(scripts.AROUND))
-    included.clear()
-    body = (scripts._READ.sub(r"server('\1'", line) for line in lines(name))
-    return "\n".join([*around, "local function main()", *body, "end", "return whole(main)"])
+    before, scripts._lines = scripts._lines, lines
+    try:
+        return scripts.load.__wrapped__(name).text
+    finally:
+        scripts._lines = before
 
 
 def compose(name: str, put: Callable[[str, str], str] = lambda _, text: text) -> Script:
