@@ -386,7 +386,7 @@ def refusal(path: Path, **how: Any) -> str:
         ("a.csv", b"\xd0\xcf\x11\xe0", ": is an Excel workbook. Save the sheet as 'CSV UTF-8'"),
         ("a.csv", b"\xff\xfea", ": is UTF-16 text. Save it as UTF-8 (in Excel: 'CSV UTF-8')."),
         ("a.csv", b"\xfe\xffa", ": is UTF-16 text. Save it as UTF-8 (in Excel: 'CSV UTF-8')."),
-        ("a.csv", gzip.compress(b"x"), ": is compressed, but its name does not say so. Rename it so that"),
+        ("a.csv", gzip.compress(b"x", mtime=0), ": is compressed, but its name does not say so. Rename it so that"),
         ("a.csv.gz", b"x", ": is not a whole gzip file. Copy or compress it again, and try once more."),
         ("a.csv.gz", gzip.compress(b"x" * 99)[:-5], ": is not a whole gzip file. Copy or compress it again"),
         ("a.csv", b"\n\xe7\n", ", line 2: is not UTF-8 text (byte 1 of the line). Save it as 'CSV UTF-8', or if"),
