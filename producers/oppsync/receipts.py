@@ -1,5 +1,6 @@
 """What a producer gets back, and how long it looks for more."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -43,6 +44,11 @@ class Patience:
     appear_s: float
     started: float
     seen: bool = False
+
+    def __post_init__(self) -> None:
+        """NaN is less than nothing and more than nothing: such a wait would never end."""
+        if math.isnan(self.appear_s) or (self.timeout_s is not None and math.isnan(self.timeout_s)):
+            raise ValueError("a time to wait must be a number of seconds, not NaN")
 
     def judge(self, state: State, *, now: float, pause: float) -> None:
         """Look again after `pause`, unless it was waited long enough.

@@ -12,6 +12,7 @@ from oppsync_ops.bench.plan import MEASUREMENTS, Plan
 from oppsync_ops.bench.result import Result, Tell, as_document
 from oppsync_ops.cli.failures import BAD_NEWS, DONE
 from oppsync_ops.cli.output import Column, json_option, note, print_json, print_lines, print_table
+from oppsync_ops.numbers_given import Number
 from oppsync_ops.processes import ProcessEnded, stoppable
 
 Measure = Callable[[Plan, Tell], Result]
@@ -27,11 +28,13 @@ _MODULES: Final[Mapping[str, str]] = {
 @click.command("bench")
 @click.option("--only", multiple=True, type=click.Choice(MEASUREMENTS), help="This measurement. Repeatable.")
 @click.option("--quick", is_flag=True, help="Seconds for each: shows that it runs, proves no figure.")
-@click.option("--seconds", type=click.FloatRange(min=1), help="Longest throughput run, and length of a budget run.")
-@click.option("--jobs", type=click.IntRange(min=100), help="Jobs enqueued for `enqueue` and `throughput`.")
+@click.option("--seconds", type=Number(min=1), help="Longest throughput run, and length of a budget run.")
+@click.option("--jobs", type=click.IntRange(100, 100_000_000), help="Jobs enqueued for `enqueue` and `throughput`.")
 @click.option("--concurrency", multiple=True, type=click.IntRange(1, 5_000), help="Our calls in flight. Repeatable.")
-@click.option("--budget-requests", multiple=True, type=click.IntRange(1), help="Requests per window. Repeatable.")
-@click.option("--latency-ms", type=click.FloatRange(min=0), help="How long the CRM takes to answer.")
+@click.option(
+    "--budget-requests", multiple=True, type=click.IntRange(1, 1_000_000), help="Requests per window. Repeatable."
+)
+@click.option("--latency-ms", type=Number(min=0), help="How long the CRM takes to answer.")
 @json_option
 def bench(
     *,

@@ -16,6 +16,7 @@ from oppsync_ops.cli.output import json_option, note, print_json
 from oppsync_ops.cli.retention import outcome_ttl_s
 from oppsync_ops.jobs.doubts import Doubt, read_doubts, read_named
 from oppsync_ops.jobs.entries import read
+from oppsync_worker.contract.fields import MAX_ID
 from oppsync_worker.contract.names import Kind
 from oppsync_worker.contract.outcomes import success
 from oppsync_worker.contract.states import State
@@ -46,7 +47,7 @@ def look(*, job_ids: tuple[str, ...], as_json: bool) -> int:
 
 @click.command()
 @click.argument("job_id", metavar="ID")
-@click.argument("record", type=click.IntRange(min=1), metavar="RECORD")
+@click.argument("record", type=click.IntRange(1, MAX_ID), metavar="RECORD")
 @click.option("--though-taken", is_flag=True, help="Although another job is known to have made that record.")
 @json_option
 def adopt(*, job_id: str, record: int, though_taken: bool, as_json: bool) -> int:

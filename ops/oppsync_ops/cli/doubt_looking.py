@@ -12,6 +12,7 @@ from oppsync_ops.cli.showing import in_full, tell_missing
 from oppsync_ops.jobs.doubts import Doubt, read_doubts, read_named
 from oppsync_ops.jobs.moments import around, moment, now_ms, span
 from oppsync_ops.jobs.telling import happenings
+from oppsync_ops.numbers_given import MOST
 
 LISTED: Final = 100
 SIDE_BY_SIDE: Final = 4
@@ -43,7 +44,7 @@ _COMPARED: Final = (
 @click.command("list")
 @click.option("--instance", help="Only those of this instance.")
 @click.option("--mine", is_flag=True, help="Only those that wait for a person.")
-@click.option("--limit", type=click.IntRange(min=1), default=LISTED, show_default=True)
+@click.option("--limit", type=click.IntRange(1, MOST), default=LISTED, show_default=True)
 @json_option
 def list_doubts(*, instance: str | None, mine: bool, limit: int, as_json: bool) -> int:
     """List creates in doubt, oldest first."""

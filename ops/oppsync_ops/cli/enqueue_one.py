@@ -12,6 +12,7 @@ from oppsync_ops.cli.failures import DONE
 from oppsync_ops.cli.job_options import job_from, takes_fields
 from oppsync_ops.cli.output import note
 from oppsync_ops.cli.waiting import tell, wait_for
+from oppsync_ops.numbers_given import Number
 from oppsync_worker.contract.errors import FieldProblem, InvalidJob
 from oppsync_worker.contract.jobs import AnyJob, CreateOpportunity, UpdateOpportunity
 from oppsync_worker.contract.names import MAX_JOB_BYTES, Kind
@@ -23,7 +24,7 @@ _json = click.option(
     "--json", "document", type=click.File("rb"), metavar="FILE", help="Read the job from a JSON object; - is stdin."
 )
 _wait = click.option(
-    "--wait", "wait_s", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait for the outcome and print it too."
+    "--wait", "wait_s", type=Number(min=0), metavar="SECONDS", help="Wait for the outcome and print it too."
 )
 
 

@@ -15,6 +15,7 @@ from oppsync_ops.cli.waiting import GOOD, tell, wait_for
 from oppsync_ops.jobs.entries import read
 from oppsync_ops.jobs.facts import look
 from oppsync_ops.jobs.telling import as_dict, as_facts, happenings
+from oppsync_ops.numbers_given import Number
 from oppsync_worker.contract.states import State
 from oppsync_worker.ledger import operating
 from oppsync_worker.ledger.scripts import run
@@ -87,7 +88,7 @@ def discard(*, job_ids: tuple[str, ...], yes: bool, as_json: bool) -> int:
 
 @job.command()
 @click.argument("job_id", metavar="ID")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), metavar="SECONDS", help="Give up after so long.")
+@click.option("--timeout", "timeout_s", type=Number(min=0), metavar="SECONDS", help="Give up after so long.")
 @json_option
 def wait(*, job_id: str, timeout_s: float | None, as_json: bool) -> int:
     """Wait until a job has ended; exit code 1 when it did not succeed, or not in time.

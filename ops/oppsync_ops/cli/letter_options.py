@@ -9,6 +9,7 @@ import click
 from oppsync_ops.cli.given import Age, KindOfJob
 from oppsync_ops.jobs.moments import Bound, iso, moment
 from oppsync_ops.letters.filters import Filter
+from oppsync_ops.numbers_given import MOST
 from oppsync_worker.contract.names import Kind
 from oppsync_worker.contract.states import Cause
 
@@ -20,7 +21,7 @@ _OPTIONS = (
     click.option("--cause", type=click.Choice([cause.value for cause in Cause]), help="Letters buried for this cause."),
     click.option("--older-than", type=Age(), help="Letters buried before: 2h, 7d, or 2024-03-21T21:27:00Z."),
     click.option("--newer-than", type=Age(), help="Letters buried after."),
-    click.option("--limit", type=click.IntRange(min=1), help="At most so many, the oldest first."),
+    click.option("--limit", type=click.IntRange(1, MOST), help="At most so many, the oldest first."),
 )
 
 

@@ -16,6 +16,7 @@ import click
 from oppsync_ops.cli.failures import BAD_NEWS, DONE
 from oppsync_ops.cli.output import json_option, note, print_json
 from oppsync_ops.cli.progress import Report, progress
+from oppsync_ops.numbers_given import Number
 from oppsync_ops.processes import ProcessEnded, stoppable
 from oppsync_ops.prove.document import as_document, plan_document, report
 from oppsync_ops.prove.plan import Options, Plan
@@ -39,13 +40,13 @@ NEEDS: Final = ("marker", "lead")
     "--minutes",
     default=MINUTES,
     show_default=True,
-    type=click.FloatRange(0.1, 600),
+    type=Number(0.1, 600),
     help="How long they are handed over and faults are committed; from 5 on, with the product's own lease.",
 )
 @click.option(
     "--workers", type=click.IntRange(2, 32), help="Worker processes.  [default: 4; 2 with --flood or --failover]"
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Draws the plan; without it one is drawn and shown.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Draws the plan; without it one is drawn and shown.")
 @click.option(
     "--without", multiple=True, type=click.Choice(NEEDS), help="Take away what the promises need. Repeatable."
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from oppsync_ops.numbers_given import Number
 from oppsync_ops.simulator.hosting import run
 
 
@@ -13,8 +14,8 @@ from oppsync_ops.simulator.hosting import run
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free port.")
 @click.option("--seed", default=1, show_default=True, help="Fixes ids, lead documents, latencies and fault draws.")
-@click.option("--latency-ms", default=0.0, show_default=True, type=click.FloatRange(min=0))
-@click.option("--latency-jitter-ms", default=0.0, show_default=True, type=click.FloatRange(min=0))
+@click.option("--latency-ms", default=0.0, show_default=True, type=Number(min=0))
+@click.option("--latency-jitter-ms", default=0.0, show_default=True, type=Number(min=0))
 @click.option(
     "--throttle",
     default="50/30s",

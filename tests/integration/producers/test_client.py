@@ -1,5 +1,6 @@
 """The producing side against a real Redis, in all its moods."""
 
+import math
 import socket
 import socketserver
 import threading
@@ -244,6 +245,15 @@ def test_a_short_wait_for_an_unknown_id_times_out(client: JobClient) -> None:
     """Whoever waits less than that long learns where the job is: nowhere."""
     with pytest.raises(WaitTimeout, match="unknown"):
         client.wait("nobody", timeout_s=0.1)
+
+
+async def test_a_wait_for_no_number_is_refused(redis_url: str) -> None:
+    """NaN is not less than anything: it would be waited for ever."""
+    with JobClient(redis_url) as client, pytest.raises(ValueError, match="NaN"):
+        client.wait("nobody", timeout_s=math.nan)
+    async with AsyncJobClient(redis_url) as asking:
+        with pytest.raises(ValueError, match="NaN"):
+            await asking.wait("nobody", timeout_s=math.nan)
 
 
 def test_an_id_that_appears_later_is_waited_for(client: JobClient, ledger: redis.Redis) -> None:

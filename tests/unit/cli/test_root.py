@@ -102,3 +102,38 @@ def test_a_name_that_is_no_command_is_our_mistake() -> None:
 
     with pytest.raises(TypeError, match="json:dumps"):
         group.get_command(click.Context(group), "odd")
+
+
+def of_type(kind: type[click.ParamType]) -> list[tuple[tuple[str, ...], click.Parameter]]:
+    """Every parameter of this type, with its command's words."""
+    found = []
+    for words in EVERY:
+        at: click.Command = oppsync
+        for word in words:
+            assert isinstance(at, click.Group)
+            at = at.get_command(click.Context(at), word) or at
+        found += [(words, parameter) for parameter in at.params if isinstance(parameter.type, kind)]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("words", "option"), [(words, given.opts[0]) for words, given in of_type(click.types.FloatParamType)], ids=str
+)
+@pytest.mark.parametrize("value", ["nan", "-nan", "inf", "1e999"])
+def test_what_is_no_number_is_a_wrong_use(words: tuple[str, ...], option: str, value: str) -> None:
+    """No bound is broken by NaN, and nobody waits for so long."""
+    result = CliRunner().invoke(oppsync, [*words, f"{option}={value}"], prog_name="oppsync")
+
+    assert result.exit_code == 2, result.output
+    assert option in result.stderr
+
+
+def test_whole_numbers_have_bounds() -> None:
+    """A number of thirty digits is a wrong use, not an error of this software; nor is it a record of the CRM."""
+    unbound = [
+        (" ".join(words), given.opts[0])
+        for words, given in of_type(click.IntRange)
+        if isinstance(given.type, click.IntRange) and None in {given.type.min, given.type.max}
+    ]
+
+    assert unbound == []
