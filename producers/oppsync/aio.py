@@ -25,11 +25,12 @@ from oppsync.receipts import (
 )
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.outcomes import Outcome
+from oppsync_worker.ledger.chains import run_in_order_async
 from oppsync_worker.ledger.connect import LedgerUnavailable, connection_options, explain, redis_url
 from oppsync_worker.ledger.enqueuing import enqueue_in_order, receipts
 from oppsync_worker.ledger.reading import ask_outcomes, outcomes
 from oppsync_worker.ledger.rights import check, judge
-from oppsync_worker.ledger.scripts import run_async, run_in_order_async
+from oppsync_worker.ledger.scripts import run_async
 
 
 class AsyncJobClient:

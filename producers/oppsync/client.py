@@ -13,11 +13,12 @@ from redis.retry import Retry
 from oppsync.receipts import ANSWER_TIMEOUT_S, APPEAR_S, RETRIES, Patience, Receipt, batches, job_id, job_ids, pauses
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.outcomes import Outcome
+from oppsync_worker.ledger.chains import run_in_order
 from oppsync_worker.ledger.connect import LedgerUnavailable, connection_options, explain, redis_url
 from oppsync_worker.ledger.enqueuing import enqueue_in_order, receipts
 from oppsync_worker.ledger.reading import ask_outcomes, outcomes
 from oppsync_worker.ledger.rights import check, judge
-from oppsync_worker.ledger.scripts import run, run_in_order
+from oppsync_worker.ledger.scripts import run
 
 
 class JobClient:

@@ -388,7 +388,7 @@ def refusal(path: Path, **how: Any) -> str:
         ("a.csv", b"\xfe\xffa", ": is UTF-16 text. Save it as UTF-8 (in Excel: 'CSV UTF-8')."),
         ("a.csv", gzip.compress(b"x", mtime=0), ": is compressed, but its name does not say so. Rename it so that"),
         ("a.csv.gz", b"x", ": is not a whole gzip file. Copy or compress it again, and try once more."),
-        ("a.csv.gz", gzip.compress(b"x" * 99)[:-5], ": is not a whole gzip file. Copy or compress it again"),
+        ("a.csv.gz", gzip.compress(b"x" * 99, mtime=0)[:-5], ": is not a whole gzip file. Copy or compress it again"),
         ("a.csv", b"\n\xe7\n", ", line 2: is not UTF-8 text (byte 1 of the line). Save it as 'CSV UTF-8', or if"),
         ("a.csv", b"a,b\nx", ", line 1: the first line names no column that is known. It must be the header; known"),
         (

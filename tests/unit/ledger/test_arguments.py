@@ -294,7 +294,8 @@ RECORD_TEXT = '{"state":"succeeded","record":{"title":"ç"}}'
             "adopt",
             ("j1", 9, RECORD_TEXT, "me", 60, 1),
         ),
-        (operating.resend("j1", by="me"), "resend", ("j1", "me")),
+        (operating.resend("j1", by="me"), "resend", ("j1", "me", "", "", "")),
+        (operating.resend("j1", by="me", seen=(3, 1), is_a_persons=True), "resend", ("j1", "me", 3, 1, 1)),
         (operating.inquire("j1", by="me"), "inquire", ("j1", "me")),
         (
             operating.discard("j1", state=State.DEAD, by="me", ttl_s=60),

@@ -1,6 +1,7 @@
 """Scripts in one round trip: what is queued on a pipeline, how often, and what is made of what comes back."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from redis.exceptions import NoScriptError, ResponseError
 
 from oppsync_worker.contract.names import Lane
-from oppsync_worker.ledger import rights, scripts
+from oppsync_worker.ledger import chains, rights, scripts
 from oppsync_worker.ledger.scripts import READS, Call, load, packed
 
 STAND, PRESENT = Call("stand", ("1", "j1")), Call("present", ("w", 1))
@@ -56,7 +57,9 @@ class AsyncServer(Server):
 def called(form: str, verb: str, calls: list[Call], *answers: Any) -> tuple[Server, Any]:
     """Run calls from threads or from asyncio."""
     server: Any = Server(*answers) if form == "threads" else AsyncServer(*answers)
-    run: Callable[..., Any] = getattr(scripts, verb if form == "threads" else f"{verb}_async")
+    run: Callable[..., Any] = getattr(
+        chains if verb == "run_in_order" else scripts, verb if form == "threads" else f"{verb}_async"
+    )
     answer = run(server, calls)
     return server, asyncio.run(answer) if form == "asyncio" else answer
 
@@ -193,5 +196,7 @@ def test_what_only_reads_is_asked_of_redis_itself() -> None:
     text = load("stand").text
 
     assert "server('" in text
-    assert not scripts._READ.search(text.partition("local function main()")[2])
+    named = re.findall(r"(\w+)\('([A-Z]+)'", text.partition("local function main()")[2])
+    assert {how for how, name in named if name.lower() in READS} == {"server"}
+    assert "redis.call(" not in text.partition("local function main()")[2]
     assert text.endswith("\nend\nreturn whole(main)")

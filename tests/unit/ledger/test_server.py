@@ -348,15 +348,10 @@ def test_rights_that_are_lacking_are_named() -> None:
 
 
 def test_commands_are_read_out_of_a_script() -> None:
-    """Also such as are chosen in the call; those of functions that it does not reach are not its own."""
+    """Also such as are chosen in the call."""
     text = "redis.call('HSET', key)\nredis.call(front and 'RPUSH' or 'LPUSH', key)\ncall('GET')"
 
     assert rights.commands_named(text) == {"hset", "rpush", "lpush"}
-    functions, body = rights._parts(
-        ["local function a(x) return x end", "local x = 1", "function b(y)", "  y()", "end", "b(x)", "end"]
-    )
-    assert functions == {"a": "local function a(x) return x end", "b": "function b(y)\n  y()\nend"}
-    assert body == "local x = 1\nb(x)\nend"
 
 
 @pytest.mark.parametrize(
@@ -374,7 +369,7 @@ def test_a_role_needs_what_its_scripts_can_reach(
     monkeypatch: pytest.MonkeyPatch, lines: list[str], commands: set[str]
 ) -> None:
     """And what takes that back when the script is aborted."""
-    monkeypatch.setattr(rights, "lines_of", lambda _: lines)
+    monkeypatch.setattr(scripts, "lines_of", lambda _: lines)
     rights.commands_of.cache_clear()
     try:
         assert rights.commands_of("drawn") == commands
@@ -384,7 +379,7 @@ def test_a_role_needs_what_its_scripts_can_reach(
 
 def test_a_command_that_nobody_can_take_back_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the script is read, not when it is aborted."""
-    monkeypatch.setattr(rights, "lines_of", lambda _: ["redis.call('FLUSHALL')"])
+    monkeypatch.setattr(scripts, "lines_of", lambda _: ["redis.call('FLUSHALL')"])
     rights.commands_of.cache_clear()
     with pytest.raises(ValueError, match=r"^drawn\.lua uses \['flushall'\]: say here and in undo\.lua"):
         rights.commands_of("drawn")

@@ -36,7 +36,7 @@ def enqueue(job: AnyJob) -> Call:
 
 
 def enqueue_in_order(jobs: Sequence[AnyJob]) -> list[Call]:
-    """Record and push many jobs, for `scripts.run_in_order`.
+    """Record and push many jobs, for `chains.run_in_order`.
 
     Raises:
         InvalidJob: a job is too large; there are no calls then, so nothing is recorded.

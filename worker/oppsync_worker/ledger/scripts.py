@@ -6,7 +6,6 @@ gets the text. Both runners share `Call`, so a caller is written once.
 
 import hashlib
 import re
-import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,8 +22,6 @@ Argument = str | int | float | bytes
 INCLUDE: Final = "-- #include "
 """How a script names another file of the same folder, which is put in its place."""
 
-OUT_OF_TURN: Final = b"out of turn"
-"""What `lua/enqueue.lua` answers when the call before it has not taken effect."""
 AROUND: Final = "undo"
 """The file that every script runs inside of."""
 
@@ -174,7 +171,7 @@ def run(client: "redis.Redis", call: Call) -> Any:
 
 
 @contextmanager
-def _a_lost_link_is_a_redis_error() -> Iterator[None]:
+def a_lost_link_is_a_redis_error() -> Iterator[None]:
     """What asyncio calls a `ConnectionError` is a `RuntimeError` of uvloop: the link broke while nobody wrote."""
     try:
         yield
@@ -185,14 +182,15 @@ def _a_lost_link_is_a_redis_error() -> Iterator[None]:
 async def run_async(client: "redis.asyncio.Redis", call: Call) -> Any:
     """Run a script from asyncio."""
     script, arguments = load(call.script), packed(call)
-    with _a_lost_link_is_a_redis_error():
+    with a_lost_link_is_a_redis_error():
         try:
             return await client.evalsha(script.digest, 0, *arguments)
         except NoScriptError:
             return await client.eval(script.text, 0, *arguments)
 
 
-def _pipe(pipe: Any, calls: list[Call], *, with_text: bool = False) -> Any:
+def queued(pipe: Any, calls: list[Call], *, with_text: bool = False) -> Any:
+    """A pipeline with these calls; `with_text`, the first of them cannot be missed."""
     for index, call in enumerate(calls):
         script, arguments = load(call.script), packed(call)
         if with_text and index == 0:
@@ -200,68 +198,6 @@ def _pipe(pipe: Any, calls: list[Call], *, with_text: bool = False) -> Any:
         else:
             pipe.evalsha(script.digest, 0, *arguments)
     return pipe
-
-
-# Jobs that must take effect in order.
-
-
-class _Chain:
-    """Calls in order, each of which takes effect only when the one before it has: see `lua/enqueue.lua`.
-
-    Redis may forget its scripts between any two commands of a pipeline (a restart, `SCRIPT FLUSH`), and another client
-    may teach it them again: of a plain pipeline some calls would be missed, and repeated after their successors.
-    """
-
-    def __init__(self, calls: list[Call]) -> None:
-        self.left = calls
-        self.answers: list[Any] = []
-        self._with_text = False
-
-    def queued(self, pipe: Any) -> Any:
-        """What is left, as commands of a pipeline."""
-        token = secrets.token_hex(8) if len(self.left) > 1 else ""
-        chained = [Call(call.script, (token, place, *call.arguments[2:])) for place, call in enumerate(self.left)]
-        return _pipe(pipe, chained, with_text=self._with_text)
-
-    def take(self, answers: list[Any]) -> None:
-        """Read what a pipeline has come to. Raises the error of a call; those after it have changed nothing."""
-        done = next((index for index, one in enumerate(answers) if _missed(one)), len(answers))
-        for answer in answers[:done]:
-            if isinstance(answer, Exception):
-                raise answer
-        self.answers += answers[:done]
-        self.left = self.left[done:]
-        # Sent as text, the first of them cannot be missed.
-        self._with_text = True
-
-
-def _missed(answer: Any) -> bool:
-    return isinstance(answer, NoScriptError) or answer in (OUT_OF_TURN, OUT_OF_TURN.decode())
-
-
-def run_in_order(client: "redis.Redis", calls: list[Call]) -> list[Any]:
-    """Run calls of `enqueue` in one round trip: none takes effect before all those ahead of it have.
-
-    Raises:
-        RedisError: of the first call that failed; it and those after it have changed nothing.
-    """
-    if len(calls) == 1:
-        return [run(client, calls[0])]
-    chain = _Chain(calls)
-    while chain.left:
-        chain.take(chain.queued(client.pipeline(transaction=False)).execute(raise_on_error=False))
-    return chain.answers
-
-
-async def run_in_order_async(client: "redis.asyncio.Redis", calls: list[Call]) -> list[Any]:
-    """`run_in_order`, from asyncio."""
-    if len(calls) == 1:
-        return [await run_async(client, calls[0])]
-    chain = _Chain(calls)
-    with _a_lost_link_is_a_redis_error():
-        while chain.left:
-            chain.take(await chain.queued(client.pipeline(transaction=False)).execute(raise_on_error=False))
-    return chain.answers
 
 
 # Calls that have nothing to do with each other.
@@ -272,9 +208,9 @@ def run_many(client: "redis.Redis", calls: list[Call]) -> list[Any]:
 
     Calls that Redis did not know the script of come last: for calls whose order does not matter.
     """
-    answers: list[Any] = _pipe(client.pipeline(transaction=False), calls).execute(raise_on_error=False)
+    answers: list[Any] = queued(client.pipeline(transaction=False), calls).execute(raise_on_error=False)
     for missing in _missing(calls, answers):
-        again = _pipe(client.pipeline(transaction=False), [calls[index] for index in missing], with_text=True)
+        again = queued(client.pipeline(transaction=False), [calls[index] for index in missing], with_text=True)
         for index, answer in zip(missing, again.execute(raise_on_error=False), strict=True):
             answers[index] = answer
     return answers
@@ -286,11 +222,11 @@ async def run_many_async(client: "redis.asyncio.Redis", calls: list[Call]) -> li
     Many are one transaction: Redis cannot forget a script in the middle of it, so of the calls of one script
     either all are missed, and repeated in their order, or none.
     """
-    with _a_lost_link_is_a_redis_error():
+    with a_lost_link_is_a_redis_error():
         many = len(calls) > 1
-        answers: list[Any] = await _pipe(client.pipeline(transaction=many), calls).execute(raise_on_error=False)
+        answers: list[Any] = await queued(client.pipeline(transaction=many), calls).execute(raise_on_error=False)
         for missing in _missing(calls, answers):
-            again = _pipe(client.pipeline(transaction=True), [calls[index] for index in missing], with_text=True)
+            again = queued(client.pipeline(transaction=True), [calls[index] for index in missing], with_text=True)
             for index, answer in zip(missing, await again.execute(raise_on_error=False), strict=True):
                 answers[index] = answer
         return answers
@@ -304,7 +240,7 @@ async def run_many_and_wait(
     `WAIT` counts what its own connection has written, and blocks outside of a transaction only: so it follows the
     transaction in one pipeline. Promoted meanwhile, a replica would be asked of nothing that it lacks.
     """
-    with _a_lost_link_is_a_redis_error():
+    with a_lost_link_is_a_redis_error():
         answers, noted = await _waited(client, calls, replicas, within_ms, with_text=False)
         for missing in _missing(calls, answers):
             again = [calls[index] for index in missing]
@@ -319,7 +255,7 @@ async def _waited(
 ) -> tuple[list[Any], int]:
     pipe: Any = client.pipeline(transaction=False)
     pipe.execute_command("MULTI")
-    _pipe(pipe, calls, with_text=with_text)
+    queued(pipe, calls, with_text=with_text)
     pipe.execute_command("EXEC")
     pipe.execute_command("WAIT", replicas, within_ms)
     *_, answers, noted = await pipe.execute(raise_on_error=False)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from oppsync_worker.contract.errors import ContractError, InvalidJob
 from oppsync_worker.contract.fields import iso_utc
@@ -36,41 +36,8 @@ from oppsync_worker.policy.verdicts import Doubt, decide
 from oppsync_worker.runner.ends import Abandoned, Dead, Done, End, Parked
 from oppsync_worker.runner.lately import Lately
 from oppsync_worker.runner.reports import Report, Reporter
+from oppsync_worker.runner.sending import Answer, Sender
 from oppsync_worker.runner.settling import effects_of, end_of, fulfil
-
-
-class Answer(Protocol):
-    """What is kept of the CRM's answer."""
-
-    @property
-    def opportunity_id(self) -> int:
-        """SprintHub's id of the record."""
-        ...
-
-    @property
-    def kept(self) -> Mapping[str, Any]:
-        """The whitelisted fields."""
-        ...
-
-    @property
-    def status(self) -> int | None:
-        """The HTTP status."""
-        ...
-
-    @property
-    def marker_landed(self) -> bool | None:
-        """Whether the record bears the marker that was sent; None when there was none, or the answer does not say."""
-        ...
-
-
-class Sender(Protocol):
-    """The CRM, as far as a delivery needs it."""
-
-    async def send(
-        self, job: AnyJob, instance: InstanceSettings, *, marker: str | None, opportunity_id: int | None
-    ) -> Answer:
-        """Send the job, once. Raises an `AttemptError`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,7 +156,7 @@ local function write(command, key, a, b, ...)
     return b and done + write(command, key, b, ...) or done
   elseif command == 'RPOP' or command == 'LPOP' then
     local value = server(command, key)
-    if value then note('command', key, command == 'LPOP' and 'LPUSH' or 'RPUSH', value) end
+    if value then note('popped', key, command, value) end
     return value
   elseif command == 'ZREMRANGEBYSCORE' then
     local found = server('ZRANGEBYSCORE', key, a, b, 'WITHSCORES')
@@ -265,6 +265,13 @@ local function take_all_back()
   end
 
   function TAKE_BACK.persist(key) return server('PERSIST', key) end
+
+  function TAKE_BACK.popped(key, command, value)
+    -- At the wrong end is better than nowhere: what is popped may be a job that is known by nothing else.
+    local back, front = { 'RPUSH', key, value }, { 'LPUSH', key, value }
+    if command == 'LPOP' then back, front = front, back end
+    return first_permitted(back, front)
+  end
 
   function TAKE_BACK.pushed(key, command)
     return first_permitted({ command, key }, command == 'LPOP' and { 'LTRIM', key, 1, -1 } or { 'LTRIM', key, 0, -2 })
