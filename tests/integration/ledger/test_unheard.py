@@ -49,7 +49,13 @@ class Kept:
         return lambda *_, **__: None
 
 
-async def unheard(desk: Desk, proxy: Proxy, job: AnyJob, meanwhile: Callable[[], object]) -> End:
+async def unheard(
+    desk: Desk,
+    proxy: Proxy,
+    job: AnyJob,
+    meanwhile: Callable[[], object],
+    broken: Callable[[Proxy], object] = Proxy.refuse,
+) -> End:
     """Deliver a job through a link that swallows the answer; `meanwhile` happens while it is recorded as sending."""
     desk.enqueue(job)
     hand, _ = desk.one()
@@ -71,13 +77,28 @@ async def unheard(desk: Desk, proxy: Proxy, job: AnyJob, meanwhile: Callable[[],
         delivery = Delivery(hand.tag, job.kind.value, job.job_id, (), kwargs_of(job), own=True)
         delivering = asyncio.create_task(runner.deliver(delivery))
         await asyncio.to_thread(eventually, lambda: desk.state(job) == State.SENDING)
-        proxy.refuse()
-        await asyncio.to_thread(eventually, lambda: "ledger_unavailable" in reporter.told)
-        meanwhile()
+        if broken is Proxy.refuse:
+            proxy.refuse()
+            await asyncio.to_thread(eventually, lambda: "ledger_unavailable" in reporter.told)
+            meanwhile()
+        else:
+            meanwhile()
+            broken(proxy)
         proxy.flow()
         return await delivering
     finally:
         await book.close()
+
+
+async def test_nor_when_it_hears_first_that_its_claim_is_lost(ledger: redis.Redis) -> None:
+    """The link broke and was there again at once, but by then the lease had run out, as after a process stood still."""
+    desk, job = Desk(ledger), deal()
+
+    with proxied(ledger.connection_pool.connection_kwargs["port"]) as proxy:
+        end = await unheard(desk, proxy, job, desk.silence, broken=Proxy.cut)
+
+    assert end == Parked(State.WAITING)
+    assert desk.send_next()[2].attempt == 1
 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["in hand", "taken for lost"])

@@ -158,6 +158,9 @@ class Runner:
                     except TimeoutError:
                         continue
                 case _:
+                    if answer.why == "lost":
+                        # An earlier question may have been answered, and nobody heard it, before the claim was lost.
+                        return await self._give_back(hand, job, report)
                     if answer.why == "not_replicated":
                         self._reporter.notice("not_replicated", job_id=job.job_id, instance=job.instance)
                     self._reporter.parked(report, answer.state, cause=answer.why)
