@@ -175,7 +175,7 @@ def test_a_slot_from_before_is_void(desk: Desk) -> None:
 
 def test_of_those_who_have_slots_already_only_one_tries(desk: Desk) -> None:
     """When the pause is over before they come to send."""
-    desk.run(told("acme", requests=1200, breaker_failures=3, open_ms=60_000))
+    desk.run(told("acme", requests=500, breaker_failures=3, open_ms=60_000))
     jobs = [deal(), deal(), deal()]
     desk.enqueue(*jobs)
     *taken, first = desk.claim()

@@ -421,3 +421,20 @@ def test_a_blocked_update_expires_at_its_deadline(desk: Desk) -> None:
 
     assert desk.state(lonely) == "expired"
     assert b"JobExpired" in (desk.client.get(f"celery-task-meta-{lonely.job_id}") or b"")
+
+
+def test_who_stands_in_two_lines_holds_up_neither(desk: Desk) -> None:
+    """Its entry was removed by hand, and its id used again for another instance."""
+    desk.run(told("globex"))
+    stray, behind = change(5, job_id="stray", title="a"), change(5, title="b")
+    desk.enqueue(stray)
+    desk.client.delete(keys.job("stray"), "opportunities.interactive")
+    desk.client.zrem(keys.waiting("acme"), "stray")
+    again = stray.model_copy(update={"instance": "globex", "opportunity_id": 7})
+    desk.enqueue(change(7, instance="globex"), again)
+    desk.enqueue(behind)
+
+    hand, job, _ = desk.send_next()
+    desk.succeed(hand, job)
+
+    assert {behind.job_id, "stray"} <= {one.job_id for one in [job, *desk.work_off()]}

@@ -141,7 +141,8 @@ class World:
         if isinstance(found, Exception):
             raise found
         asked = " ".join(_readable(one.decode("utf-8", "replace")) for one in arguments)
-        said = f"error: {answer}" if isinstance(answer, Exception) else _text(answer)
+        # In which line of a script it happened, is not what is told.
+        said = re.sub(r"script:\d+", "script", f"error: {answer}") if isinstance(answer, Exception) else _text(answer)
         before, self._stored = self._stored, stored(found)
         self.lines += [f"> {call.script} {_relative(asked)}".rstrip(), f"= {_relative(said)}"]
         self.lines += [f"  {_relative(line)}" for line in differences(before, self._stored)]

@@ -4,6 +4,7 @@ A script that runs here sees `TIME` as the test sets it, and its keys end when t
 same in every run, to the millisecond.
 """
 
+import re
 from typing import Any, Final
 
 import redis
@@ -136,7 +137,7 @@ class Clockwork:
         pipe.evalsha(self._all, 0)
         answer, held = pipe.execute(raise_on_error=False)
         if isinstance(answer, redis.ResponseError):
-            answer = f"failed: {answer}".split(" script: ", 1)[0]
+            answer = re.sub(r"user_script:\d+", "user_script", f"failed: {answer}".split(" script: ", 1)[0])
         return answer, self.told(held)
 
     def held(self) -> str:

@@ -24,14 +24,16 @@ local function join(job, number)
   redis.call('ZADD', line_of('record', job), job.number, job.id)
 end
 
--- The first unfinished update of the record. Whoever has ended without leaving is struck off.
+-- The first unfinished update of the record. Whoever has ended without leaving is struck off, and who stands in another line
+-- by now: an entry was removed by hand, and its id used again.
 local function first_of(job)
   local line = line_of('record', job)
   while true do
     local first = redis.call('ZRANGE', line, 0, 0)[1]
     if not first or first == job.id then return first end
-    local state = redis.call('HGET', job_key(first), 'state')
-    if state and not ENDED[state] and (state ~= 'dead' or waits_for_letters(job.instance)) then return first end
+    local state, record, instance = unpack(redis.call('HMGET', job_key(first), 'state', 'record', 'instance'))
+    local unfinished = state and not ENDED[state] and (state ~= 'dead' or waits_for_letters(job.instance))
+    if unfinished and record == job.record and instance == job.instance then return first end
     redis.call('ZREM', line, first)
   end
 end
