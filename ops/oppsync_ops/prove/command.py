@@ -113,6 +113,8 @@ def prove(
     if is_failover:
         how = _How(only_plan, keep, as_json)
         return _failover(seed, jobs or FAILOVER_JOBS, workers or 2, wait_replicas, how)
+    if (jobs or JOBS) > MOST_JOBS:
+        raise click.UsageError(f"--jobs is at most {MOST_JOBS} without --flood: every job is kept and explained")
     options = Options(
         seed=seed,
         jobs=jobs or JOBS,
@@ -124,8 +126,6 @@ def prove(
     )
     plan = Plan.draw(options)
     repeat = _command(options, against)
-    if options.jobs > MOST_JOBS:
-        raise click.UsageError(f"--jobs is at most {MOST_JOBS} without --flood: every job is kept and explained")
     if only_plan:
         print_json(plan_document(plan)) if as_json else show_plan(plan)
         return DONE

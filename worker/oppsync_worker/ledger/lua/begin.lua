@@ -255,7 +255,7 @@ if kind == CREATE then
   sent[#sent + 1] = 'marker_field'
   sent[#sent + 1] = fields[1] or ''
 end
-move(job, 'sending', now, nil, nil, nil, sent)
+move(job, 'sending', now, nil, nil, sent)
 if job.slot_at then redis.call('HDEL', job_key(id), 'slot_at') end
 if kind == UPDATE then
   redis.call('ZADD', line_of('record', job), 0, id)

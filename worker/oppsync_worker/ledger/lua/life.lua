@@ -73,8 +73,8 @@ local function close_inquiry(job)
 end
 
 -- Move a job from the state it is in to `to`. `message` is where the job's message is now, if not in its hash.
--- `score` orders it within its new place; `front` puts a queued job first in line; `more` fields are written with it.
-function move(job, to, now, message, score, front, more)
+-- `score` orders it within its new place; `more` fields are written with it. A queued job is the first of its lane.
+function move(job, to, now, message, score, more)
   local from = state_of(job)
   -- One that has just come has no state to leave.
   if not (to == 'queued' and not job.state) and not ((' ' .. (LEGAL[from] or '') .. ' '):find(' ' .. to .. ' ', 1, true)) then
@@ -97,7 +97,7 @@ function move(job, to, now, message, score, front, more)
   end
   if to == 'queued' then
     local queue = queue_of(job.lane)
-    if front then redis.call('RPUSH', queue, message) else redis.call('LPUSH', queue, message) end
+    redis.call('RPUSH', queue, message)
     ring(queue)
   end
   job.state = to
@@ -154,7 +154,7 @@ end
 -- The CRM has it: the outcome is written, updates that waited for the record go on. `more` fields are written with it, and
 -- `gone` ones deleted.
 local function succeed(job, now, message, opportunity_id, result, ttl_s, more, gone)
-  move(job, 'succeeded', now, message, nil, nil, { 'opportunity_id', opportunity_id, unpack(more or {}) })
+  move(job, 'succeeded', now, message, nil, { 'opportunity_id', opportunity_id, unpack(more or {}) })
   redis.call('HDEL', job_key(job.id), 'cause', 'detail', unpack(gone or {}))
   write_result(job.id, 'SUCCESS', result, now, ttl_s)
   retire(job, ttl_s)

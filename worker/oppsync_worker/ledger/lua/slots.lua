@@ -146,7 +146,7 @@ end
 
 -- The slots are taken: from their line into their lanes, before all that has none, and the first of them first.
 local function hand_over(granted, now)
-  for i = #granted, 1, -1 do move(granted[i].job, 'queued', now, nil, nil, true, { 'slot_at', int(granted[i].at) }) end
+  for i = #granted, 1, -1 do move(granted[i].job, 'queued', now, nil, nil, { 'slot_at', int(granted[i].at) }) end
 end
 
 -- Hand free slots to the heads of the two lines; while jobs wait too, so many of them (`look_gap`) go between two look-ups.
@@ -214,7 +214,7 @@ function line_up(job, now, message)
     job.slot_at = nil
   end
   -- A foreign message that nobody could read yet is read where it came from.
-  if job.instance == '' then return move(job, 'queued', now, message, nil, true) end
+  if job.instance == '' then return move(job, 'queued', now, message) end
   if job.kind == UPDATE and not job.record and (job.ref or job.target) then join(job) end
   local ordered = job.kind == UPDATE and job.record and not job.mended
   if redis.call('EXISTS', P .. 'hold:' .. job.instance) == 1 then
