@@ -87,13 +87,15 @@ def main(argv: list[str] | None = None) -> int:
         for name in drawn:
             for stage in known[name].stages:
                 began = time.monotonic()
-                code, said = boxes[0].test(stage, within_s=900)
+                code, said = boxes[0].test(stage, within_s=900, bytecode=True)
                 if code != 0:
                     sys.stderr.write(f"Without any mutant, these tests fail: {' '.join(stage)}\n{said}\n")
                     return 2
                 limits[stage] = 30 + 4 * (time.monotonic() - began)
         with given.report.open("w") if given.report else open("/dev/null", "w") as report:  # noqa: PTH123
             results = list(tried(work, boxes, limits, report))
+        for box in boxes:
+            box.close()
     return told(results, at_least=given.at_least)
 
 

@@ -4,12 +4,14 @@ The interpreter is a virtual environment without packages of its own. It reads t
 but not that environment's links to the checkout, since Python follows such links in its own folder only.
 """
 
+import contextlib
+import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import sysconfig
+import threading
 import venv
 from importlib.metadata import distributions
 from pathlib import Path
@@ -18,6 +20,8 @@ from typing import Final
 from mutation.mutant import Mutant
 
 SOURCES: Final = ("producers", "worker", "ops")
+# What is imported before the fork comes too early for pytest to rewrite its assertions; nothing of it has any of use.
+PYTEST: Final = ("-x", "-q", "-p", "no:cacheprovider", "--tb=line", "-Wignore::pytest.PytestAssertRewriteWarning")
 COMMANDS: Final = ("celery", "oppsync", "pytest")
 
 
@@ -27,6 +31,7 @@ class Sandbox:
     def __init__(self, root: Path, folder: Path) -> None:
         """Copies what git knows of `root`, and what it does not ignore, into `folder`."""
         self.folder = folder
+        self._server: subprocess.Popen[str] | None = None
         listed = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         for name in subprocess.run(listed, capture_output=True, check=True).stdout.decode().split("\0"):
             if name and (root / name).is_file():
@@ -59,30 +64,59 @@ class Sandbox:
         """Make it whole again."""
         shutil.copy2(root / mutant.path, self.folder / mutant.path)
 
-    def test(self, arguments: tuple[str, ...], *, within_s: float) -> tuple[int | None, str]:
-        """Run tests until one fails; pytest's exit code, None when they did not come to an end, and the last lines."""
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(("SPRINTHUB", "OPPSYNC"))}
-        environ |= {"PYTHONDONTWRITEBYTECODE": "1", "HYPOTHESIS_STORAGE_DIRECTORY": str(self.folder / ".hypothesis")}
-        environ.pop("REDIS_URL", None)
-        command = [str(self.python), "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=line", *arguments]
-        with subprocess.Popen(
-            command,
-            cwd=self.folder,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        ) as run:
-            try:
-                said, _ = run.communicate(timeout=within_s)
-            except subprocess.TimeoutExpired:
-                os.killpg(run.pid, signal.SIGKILL)
-                return None, f"not over after {within_s:.0f} s"
-            finally:
-                # A worker that a test has left behind is of no use to the next mutant.
-                if sys.exc_info()[0] is not None and run.poll() is None:
-                    os.killpg(run.pid, signal.SIGKILL)
-        return run.returncode, "\n".join(said.strip().splitlines()[-6:])
+    def test(self, arguments: tuple[str, ...], *, within_s: float, bytecode: bool = False) -> tuple[int | None, str]:
+        """Run tests until one fails; pytest's exit code, None when they did not come to an end, and the last lines.
+
+        With `bytecode` what is imported is kept compiled; only for sources without a mutant.
+        """
+        output = self.folder / ".said"
+        line = {
+            "arguments": [*PYTEST, *arguments],
+            "output": str(output),
+            "bytecode": bytecode,
+        }
+        run = self._warm()
+        assert run.stdin
+        assert run.stdout
+        run.stdin.write(json.dumps(line) + "\n")
+        run.stdin.flush()
+        child = int(run.stdout.readline())
+        over = False
+
+        def end() -> None:
+            nonlocal over
+            over = True
+            os.killpg(child, signal.SIGKILL)
+
+        timer = threading.Timer(within_s, end)
+        timer.start()
+        code = int(run.stdout.readline())
+        timer.cancel()
+        # A worker that a test has left behind is of no use to the next mutant.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
+        if over:
+            return None, f"not over after {within_s:.0f} s"
+        return code, "\n".join(output.read_text("utf-8", "replace").strip().splitlines()[-6:])
+
+    def _warm(self) -> "subprocess.Popen[str]":
+        """The process that all runs are forked from; see `mutation.warm`."""
+        if self._server is None:
+            left_out = ("SPRINTHUB", "OPPSYNC", "REDIS_URL", "SENTRY_DSN")
+            environ = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+            environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(self.folder / ".hypothesis")
+            self._server = subprocess.Popen(
+                [str(self.python), "-W", "ignore", "tests/mutation/warm.py"],
+                cwd=self.folder,
+                env=environ,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        return self._server
+
+    def close(self) -> None:
+        """End the process that runs were forked from."""
+        if self._server is not None and self._server.stdin:
+            self._server.stdin.close()
+            self._server.wait()
