@@ -224,6 +224,8 @@ def test_a_job_without_custom_fields_stays_without() -> None:
         ({"fields": {"a": -(2**53)}}, "fields.a: is too large a number: send it as text"),
         ({"fields": {"a\x00": "x"}}, "fields: must not contain a NUL character"),
         ({"fields": {"a": "\x00"}}, "fields.a: must not contain a NUL character"),
+        ({"fields": {"a": "\ud800"}}, "fields.a: must be valid Unicode (a lone surrogate cannot be sent)"),
+        ({"fields": {"a": None, "b": []}}, "fields.b: must be a text, a finite number or a boolean"),
         ({"value": []}, "value: must be a decimal number such as 1234.56"),
         (
             {"not_before": "2026-01-01T00:00:00Z", "deadline": "2026-01-01T00:00:00Z"},
