@@ -461,3 +461,15 @@ def test_both_clients_have_the_same_verbs_with_the_same_arguments() -> None:
 
     assert verbs(JobClient) == verbs(AsyncJobClient)
     assert inspect.signature(JobClient.wait).parameters["appear_s"].default == shared.APPEAR_S == 10.0
+
+
+@pytest.mark.parametrize(("pause", "over"), [(1.0, False), (1.5, True)])
+def test_the_last_look_may_fall_on_the_last_moment(pause: float, *, over: bool) -> None:
+    """Of either bound; patience ends only with what lies beyond it."""
+    for state, timeout_s, error in ((State.QUEUED, 10.0, WaitTimeout), (State.UNKNOWN, None, UnknownJob)):
+        patience = shared.Patience("j1", timeout_s, 10.0, 100.0)
+        if over:
+            with pytest.raises(error):
+                patience.judge(state, now=109.0, pause=pause)
+        else:
+            patience.judge(state, now=109.0, pause=pause)
