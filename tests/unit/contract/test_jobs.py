@@ -151,3 +151,147 @@ def test_a_time_before_1970_is_not_none() -> None:
 
     assert milliseconds(job.deadline) == 1
     assert milliseconds(None) == 0
+
+
+@pytest.mark.parametrize(
+    ("moment", "kept"),
+    [
+        ("2023-11-14T22:13:20.250Z", 1_700_000_000_250),
+        ("2023-11-14T19:13:20.251-03:00", 1_700_000_000_251),
+        ("1970-01-01T00:00:00.002Z", 2),
+        ("1970-01-01T00:00:00Z", 1),
+    ],
+)
+def test_the_ledger_keeps_times_in_milliseconds(moment: str, kept: int) -> None:
+    """Since 1970, in UTC, to the millisecond."""
+    assert milliseconds(CreateOpportunity.parse({**LEAST, "deadline": moment}).deadline) == kept
+
+
+FULL = CreateOpportunity.parse({**LEAST, "value": "1.5", "sequence": 0, "fields": {"A": "x", "B": 2}})
+
+
+def test_a_job_names_what_it_writes() -> None:
+    """In the document's order, custom fields after the plain ones."""
+    written = ("title", "value", "crm_column", "sequence", "status", "fields.A", "fields.B")
+    assert FULL.written() == written
+    assert CreateOpportunity.parse(LEAST).written() == ("title", "crm_column", "status")
+
+
+@pytest.mark.parametrize(
+    ("names", "left"),
+    [
+        (["fields.A"], ("title", "value", "crm_column", "sequence", "status", "fields.B")),
+        (["fields.A", "fields.B", "value"], ("title", "crm_column", "sequence", "status")),
+        (["instance", "job_id", "nothing"], FULL.written()),
+        ([], FULL.written()),
+    ],
+)
+def test_a_job_is_sent_without_some_of_its_fields(names: list[str], left: tuple[str, ...]) -> None:
+    """Those only: never what says which record it is, or how it travels."""
+    job = FULL.without(names)
+
+    assert job.written() == left
+    assert (job.job_id, job.instance) == (FULL.job_id, FULL.instance)
+    assert job.document() == {
+        **{name: getattr(FULL, name) for name in left if not name.startswith("fields.")},
+        **(
+            {"fields": rest}
+            if (rest := {n: v for n, v in (FULL.fields or {}).items() if f"fields.{n}" in left})
+            else {}
+        ),
+    }
+
+
+def test_a_job_without_custom_fields_stays_without() -> None:
+    """Nothing is added."""
+    assert CreateOpportunity.parse(LEAST).without(["title"]).fields is None
+
+
+@pytest.mark.parametrize(
+    ("given_", "says"),
+    [
+        ({"title": ...}, "title: is missing"),
+        ({"colour": "red"}, "colour: is not a field of this job"),
+        ({"instance": "a b"}, "instance: holds characters that are not allowed, or is too long"),
+        ({"funnel_id": "7"}, "funnel_id: must be a valid integer"),
+        ({"title": 5}, "title: must be a valid string"),
+        ({"title": "x" * 501}, "title: must have at most 500 characters"),
+        ({"external_ref": "x" * 201}, "external_ref: must have at most 200 characters"),
+        ({"job_id": "raw-1"}, "job_id: must not begin with raw-, which names messages that are no jobs"),
+        ({"sequence": -1}, "sequence: must be greater than or equal to 0"),
+        ({"sequence": 2**31}, "sequence: must be less than or equal to 2147483647"),
+        ({"fields": {"a": 2**53}}, "fields.a: is too large a number: send it as text"),
+        ({"fields": {"a": -(2**53)}}, "fields.a: is too large a number: send it as text"),
+        ({"fields": {"a\x00": "x"}}, "fields: must not contain a NUL character"),
+        ({"fields": {"a": "\x00"}}, "fields.a: must not contain a NUL character"),
+        ({"fields": {"a": "\ud800"}}, "fields.a: must be valid Unicode (a lone surrogate cannot be sent)"),
+        ({"fields": {"a": None, "b": []}}, "fields.b: must be a text, a finite number or a boolean"),
+        ({"value": []}, "value: must be a decimal number such as 1234.56"),
+        (
+            {"not_before": "2026-01-01T00:00:00Z", "deadline": "2026-01-01T00:00:00Z"},
+            "deadline must be later than not_before",
+        ),
+    ],
+)
+def test_a_refusal_is_told_in_these_words(given_: dict[str, object], says: str) -> None:
+    """Whole: nothing of the validator's own stays in it."""
+    document = {name: value for name, value in {**LEAST, **given_}.items() if value is not ...}
+    with pytest.raises(InvalidJob) as refused:
+        CreateOpportunity.parse(document)
+
+    assert str(refused.value) == says
+
+
+@pytest.mark.parametrize(
+    "given_",
+    [
+        {"title": "x" * 500},
+        {"external_ref": "x" * 200, "idempotency_key": "x"},
+        {"crm_column": 2**53 - 1, "funnel_id": 1, "sequence": 2**31 - 1},
+        {"fields": {"a": 2**53 - 1, "b": -(2**53) + 1, "c": 0.5, "d": False, "e": ""}},
+        {"value": "9999999999999.99"},
+        {"value": "-9999999999999.99"},
+        {"instance": "a" * 63, "job_id": "a" * 128},
+    ],
+)
+def test_what_is_just_within_its_bounds_is_taken(given_: dict[str, object]) -> None:
+    """The largest of each."""
+    job = CreateOpportunity.parse({**LEAST, **given_})
+
+    assert {name: str(getattr(job, name)) for name in given_} == {name: str(value) for name, value in given_.items()}
+
+
+@pytest.mark.parametrize(("count", "ends"), [(20, "k19: is not a field of this job"), (21, "and 1 more")])
+def test_twenty_problems_are_named(count: int, ends: str) -> None:
+    """Of more, how many."""
+    with pytest.raises(InvalidJob) as refused:
+        CreateOpportunity.parse({**LEAST, **{f"k{number}": 1 for number in range(count)}})
+
+    assert str(refused.value).endswith(ends)
+
+
+def test_a_field_s_name_is_told_up_to_eighty_characters() -> None:
+    """A stranger chose it."""
+    with pytest.raises(InvalidJob) as refused:
+        CreateOpportunity.parse({**LEAST, "x" * 81: 1, "y" * 80: 1})
+
+    assert [one.field for one in refused.value.problems] == ["x" * 80 + "...", "y" * 80]
+
+
+def test_an_update_names_its_target_and_a_create_has_none() -> None:
+    """One named by its reference has none either, as yet."""
+    update = {"instance": "acme", "funnel_id": 7, "title": "x"}
+
+    assert CreateOpportunity.parse(LEAST).target is None
+    assert UpdateOpportunity.parse({**update, "opportunity_id": 4534}).target == 4534
+    assert UpdateOpportunity.parse({**update, "external_ref": "r"}).target is None
+
+
+def test_python_values_stay_python_values() -> None:
+    """Only JSON makes texts of amounts and times."""
+    job = CreateOpportunity.parse({**LEAST, "value": "1E+2", "deadline": "2026-01-01T00:00:00Z"})
+
+    assert job.model_dump()["value"] == Decimal("100.00")
+    assert job.model_dump()["deadline"] == datetime(2026, 1, 1, tzinfo=UTC)
+    assert job.model_dump(mode="json")["value"] == "100.00"
+    assert job.model_dump(mode="json")["deadline"] == "2026-01-01T00:00:00.000Z"

@@ -3,16 +3,18 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from integration.engine.hostile import Drawn
-from oppsync_worker.contract.errors import InvalidJob, NotAJob
+from oppsync_worker.contract.errors import InvalidJob, NotAJob, Unreadable
 from oppsync_worker.contract.jobs import AnyJob, CreateOpportunity, UpdateOpportunity
 from oppsync_worker.contract.names import MAX_JOB_BYTES, Lane
-from oppsync_worker.contract.wire import decode, encode, kwargs_of, read_message
+from oppsync_worker.contract.states import Cause
+from oppsync_worker.contract.wire import Envelope, decode, digest, encode, encode_with_digest, kwargs_of, read_message
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
@@ -192,3 +194,158 @@ def test_custom_fields_that_read_like_a_value_of_another_type_are_refused() -> N
     fields = {"__type__": "decimal", "__value__": "1", "Nada": None}
     with pytest.raises(InvalidJob, match="fields: must not be __type__ and __value__ alone"):
         CreateOpportunity.parse({"instance": "acme", "funnel_id": 7, "title": "T", "crm_column": 1, "fields": fields})
+
+
+def test_the_digest_of_a_job_is_the_same_for_ever() -> None:
+    """The ledger keeps it: with another, the same request would conflict with itself."""
+    digests = {name: digest(job) for name, job in SAMPLES.items()}
+
+    assert digests == {
+        "create-1-full": "5fd91fc852eef97f76ff2605",
+        "create-1-least": "af90181398501c949f81fd4a",
+        "update-1-by-id": "180005d39b47a7787b453dc6",
+        "update-1-by-reference": "789385b4cf6d6a0faef0b319",
+    }
+    assert {name: encode_with_digest(job)[1] for name, job in SAMPLES.items()} == digests
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"lane": Lane.INTERACTIVE}, True),
+        ({"not_before": None}, True),
+        ({"deadline": None}, True),
+        ({"job_id": "other"}, True),
+        ({"idempotency_key": "other"}, False),
+        ({"external_ref": "other"}, False),
+        ({"instance": "other"}, False),
+        ({"title": "other"}, False),
+        ({"lead_id": 1}, False),
+        ({"user": None}, False),
+    ],
+)
+def test_the_digest_covers_what_is_asked_for_and_not_how_it_travels(change: dict[str, Any], *, same: bool) -> None:
+    """A producer that tries again may have a new deadline."""
+    job = SAMPLES["create-1-full"]
+
+    assert (digest(job.model_copy(update=change)) == digest(job)) is same
+
+
+@pytest.mark.parametrize("lane", [None, ...])
+def test_a_job_that_names_no_lane_has_the_ordinary_one(lane: object) -> None:
+    """Another producer may write null."""
+    kwargs = {"instance": "acme", "funnel_id": 7, "title": "T", "crm_column": 1}
+    if lane is None:
+        kwargs["lane"] = None  # type: ignore[assignment]
+
+    assert decode("opportunities.create", "a", [], kwargs).lane is Lane.INTERACTIVE
+
+
+@pytest.mark.parametrize(("size", "taken"), [(MAX_JOB_BYTES, True), (MAX_JOB_BYTES + 1, False)])
+def test_the_bound_of_a_job_counts_bytes_of_its_body(size: int, *, taken: bool) -> None:
+    """An accented letter is two."""
+    job = SAMPLES["create-1-least"].model_copy(update={"fields": {"a": "é"}})
+    around = len(json.loads(encode(job))["body"].encode())
+    job = job.model_copy(update={"fields": {"a": "é" + "x" * (size - around)}})
+
+    if taken:
+        assert len(json.loads(encode(job))["body"].encode()) == MAX_JOB_BYTES
+        return
+    with pytest.raises(InvalidJob, match=r"^the job is 65537 bytes; at most 65536 are accepted$"):
+        encode(job)
+
+
+@pytest.mark.parametrize(("count", "taken"), [(64, True), (65, False)])
+def test_at_most_sixty_four_fields_are_looked_at(count: int, *, taken: bool) -> None:
+    """With one more they are only counted."""
+    with pytest.raises(InvalidJob) as refused:
+        decode("opportunities.create", "a", (), {f"k{number}": 1 for number in range(count)})
+
+    assert ("fields; a job has at most 64" in str(refused.value)) is not taken
+
+
+def message(**given: Any) -> str:
+    """A message with some of it changed; `...` leaves a part out."""
+    whole = {
+        "body": json.dumps([[], {"a": 1}, None]),
+        "headers": {"task": "opportunities.create", "id": "j1"},
+        "properties": {"body_encoding": "utf-8"},
+        **given,
+    }
+    return json.dumps({name: value for name, value in whole.items() if value is not ...})
+
+
+def test_an_envelope_holds_its_parts() -> None:
+    """As they were sent."""
+    body = '[[1], {"a": "x"}, {"chain": null}]'
+    opened = Envelope.open(message(body=body))
+
+    assert (opened.task, opened.job_id) == ("opportunities.create", "j1")
+    assert (opened.args, opened.fields, opened.embed) == ([1], {"a": "x"}, {"chain": None})
+    assert (opened.headers, opened.body, opened.plain) == ({"task": "opportunities.create", "id": "j1"}, body, True)
+    assert Envelope.open(message(properties=[])).job_id == "j1"
+
+
+def test_an_envelope_with_kombu_s_own_types_is_not_plain() -> None:
+    """Celery would read another value in the same text."""
+    opened = Envelope.open(message(body='[[], {"a": {"__type__": "decimal", "__value__": "1"}}, null]'))
+
+    assert (opened.plain, opened.fields) == (False, {"a": "1"})
+
+
+@pytest.mark.parametrize(
+    ("given_", "cause", "says", "task"),
+    [
+        ({"headers": ...}, Cause.MALFORMED, "the message has no headers", ""),
+        ({"headers": "x"}, Cause.MALFORMED, "the message has no headers", ""),
+        ({"headers": [1]}, Cause.MALFORMED, "the message has no headers", ""),
+        ({"headers": []}, Cause.MALFORMED, "the message has no header task or id", ""),
+        ({"properties": None}, Cause.MALFORMED, "the message has no properties", ""),
+        ({"headers": {"task": "t"}}, Cause.MALFORMED, "the message has no header task or id", "t"),
+        ({"headers": {"task": "t", "id": 5}}, Cause.MALFORMED, "the message has no header task or id", "t"),
+        ({"headers": {"task": "", "id": "j"}}, Cause.MALFORMED, "the message has no header task or id", ""),
+        ({"headers": {"task": 5, "id": "j"}}, Cause.MALFORMED, "the message has no header task or id", ""),
+        ({"body": ...}, Cause.MALFORMED, "the message has no body", "opportunities.create"),
+        ({"body": "{}"}, Cause.UNDECODABLE, "the body is not JSON [args, kwargs, embed]", "opportunities.create"),
+        ({"body": "[[], {}]"}, Cause.UNDECODABLE, "the body is not JSON [args, kwargs, embed]", "opportunities.create"),
+        (
+            {"body": "[[], {}, 5]"},
+            Cause.UNDECODABLE,
+            "the body is not JSON [args, kwargs, embed]",
+            "opportunities.create",
+        ),
+        ({"body": "["}, Cause.UNDECODABLE, "the body is not JSON that can be read", "opportunities.create"),
+    ],
+)
+def test_an_envelope_that_cannot_be_read_says_why(given_: dict[str, Any], cause: Cause, says: str, task: str) -> None:
+    """With the task that it names, as far as that can be read."""
+    with pytest.raises(Unreadable) as refused:
+        Envelope.open(message(**given_))
+
+    assert (refused.value.cause, str(refused.value), refused.value.task) == (cause, says, task)
+
+
+@pytest.mark.parametrize("whole", ["[]", "5", "null"])
+def test_a_message_that_is_no_object_has_no_parts(whole: str) -> None:
+    """Whatever else it is."""
+    with pytest.raises(Unreadable, match="no headers"):
+        Envelope.open(whole)
+
+
+@pytest.mark.parametrize(
+    ("task", "kwargs", "says"),
+    [
+        ("x" * 200, {}, f"there is no task '{'x' * 100}'"),
+        (
+            "opportunities.create",
+            {"v": "9" * 50},
+            f"version '{'9' * 19} of the contract is not known here; this worker",
+        ),
+    ],
+)
+def test_a_stranger_s_task_or_version_is_told_in_bounds(task: str, kwargs: dict[str, Any], says: str) -> None:
+    """They are his words."""
+    with pytest.raises(NotAJob) as refused:
+        decode(task, "a", (), kwargs)
+
+    assert str(refused.value).startswith(says)

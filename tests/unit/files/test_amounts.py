@@ -85,3 +85,34 @@ def test_cents_are_never_lost_in_either_writing(amount: Decimal) -> None:
 
     assert read_amount(english, "auto") == read_amount(english, "point") == amount
     assert read_amount(f"R$ {portuguese}", "auto") == read_amount(portuguese, "comma") == amount
+
+
+@pytest.mark.parametrize(
+    ("mark", "says"),
+    [
+        ("auto", "must be an amount such as 1234.56 or 1.234,56"),
+        ("point", "must be an amount such as 1234.56 (the decimal mark was said to be a point)"),
+        ("comma", "must be an amount such as 1.234,56 (the decimal mark was said to be a comma)"),
+    ],
+)
+def test_the_example_is_one_that_would_be_taken(mark: DecimalMark, says: str) -> None:
+    """By the mark that was named."""
+    with pytest.raises(ValueError, match="amount") as refused:
+        read_amount("1.2.3", mark)
+
+    assert str(refused.value) == says
+
+
+def test_an_amount_has_at_most_sixty_four_characters() -> None:
+    """Without the spaces around it."""
+    assert read_amount(" " + "9" * 64 + " ", "auto") == Decimal("9" * 64)
+    with pytest.raises(ValueError, match="such as"):
+        read_amount("9" * 65, "auto")
+
+
+@pytest.mark.parametrize(("text", "amount"), [("+R$ 5", "5"), ("R$ +5", "5"), ("-5", "-5"), ("0", "0"), ("12", "12")])
+def test_a_sign_stands_before_the_currency_or_after_it(text: str, amount: str) -> None:
+    """Once."""
+    assert read_amount(text, "auto") == Decimal(amount)
+    with pytest.raises(ValueError, match="such as"):
+        read_amount("+R$ -5", "auto")

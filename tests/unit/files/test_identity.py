@@ -72,7 +72,15 @@ def test_the_way_of_writing_does_not_matter_and_the_meaning_does(tmp_path: Path)
     assert len({first, second, *others}) == 5
 
 
-@pytest.mark.parametrize("travel", [{"lane": "interactive"}, {"not_before": "2024-01-01T00:00:00Z"}])
+@pytest.mark.parametrize(
+    "travel",
+    [
+        {"lane": "interactive"},
+        {"lane": "bulk"},
+        {"not_before": "2024-01-01T00:00:00Z"},
+        {"deadline": "2100-01-01T00:00:00Z"},
+    ],
+)
 def test_how_a_job_travels_is_not_what_it_says(tmp_path: Path, travel: dict[str, str]) -> None:
     """A second try in a hurry must not make a second record."""
     assert keys(tmp_path, CREATE | travel) == keys(tmp_path, CREATE)
