@@ -39,7 +39,7 @@ def _server() -> Iterator[redis.Redis]:
 
 
 def tell() -> int:
-    """Write all that is told; 1 when a case could not be played to its end."""
+    """Write all that is told; 1, and nothing is written, when a case could not be played to its end."""
     failed = 0
     found: dict[str, str] = {}
     with _server() as client:
@@ -47,12 +47,14 @@ def tell() -> int:
             world = World(client)
             try:
                 case(world)
-            except Exception:  # noqa: BLE001 - all others are told all the same
+            except Exception:  # noqa: BLE001 - all that fail are named at once
                 SAYS(f"{name}\n{traceback.format_exc()}\n")
                 failed = 1
             chapter, _, title = name.partition("/")
             found.setdefault(chapter, f"What {chapter} tells.\n")
             found[chapter] += "\n".join([f"\n=== {title}", f"# {(case.__doc__ or '').strip()}", *world.lines, ""])
+    if failed:
+        return failed
     for chapter, text in found.items():
         (FOLDER / f"{chapter}.txt").write_text(text, "utf-8")
     return failed
