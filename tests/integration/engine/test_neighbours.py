@@ -139,12 +139,12 @@ def test_a_hold_that_is_released(client: JobClient, at_work: Callable[..., Worke
 
 
 @pytest.mark.parametrize("slow", [1, 10])
-def test_instances_that_hang(client: JobClient, at_work: Callable[..., Worker], slow: int) -> None:
+def test_instances_that_hang(client: JobClient, at_work: Callable[..., Worker], ledger: redis.Redis, slow: int) -> None:
     """However many calls they are allowed at once, they do not get all hands."""
     at_work(slow=slow, OPPSYNC_CONCURRENCY="20")
     for number in range(slow):
         client.enqueue_many(deals(100, f"slow{number}"))
-    time.sleep(1)
+    eventually(lambda: sum(ledger.zcard(f"{keys.PREFIX}inflight:slow{n}") for n in range(slow)) >= 15, within_s=40)
 
     both_are_prompt(client)
 

@@ -42,7 +42,7 @@ end)()
     .replace("<said>", SAID)
 )
 
-_EVERYTHING: Final = """
+EVERYTHING: Final = """
 local found = {}
 for _, key in ipairs(redis.call('KEYS', '*')) do
   local kind, value = redis.call('TYPE', key).ok
@@ -55,6 +55,7 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
 end
 return found
 """
+"""Lists key, type, milliseconds to live and content of all that Redis holds."""
 _MAY_CHANGE: Final = {b"oppsync:order", b"oppsync:claim-seq", AT.encode()}
 """Numbers that are given out once."""
 
@@ -76,7 +77,7 @@ def without_undo(name: str) -> Script:
 def everything(client: redis.Redis) -> dict[bytes, tuple[Any, ...]]:
     """All that Redis holds, comparable; of times to live, whether there is one."""
     found = {}
-    for key, kind, ttl, value in client.eval(_EVERYTHING, 0):
+    for key, kind, ttl, value in client.eval(EVERYTHING, 0):
         if key in _MAY_CHANGE:
             continue
         pairs = kind == b"hash"

@@ -19,12 +19,13 @@ from oppsync import (
     JobClient,
     LedgerUnavailable,
     NoRedisUrl,
+    Outcome,
     State,
     UnknownJob,
     WaitTimeout,
 )
 from oppsync_ops import redis_server
-from stage import handed_over
+from stage import eventually, handed_over
 
 
 def deal(number: int = 1, **given: object) -> CreateOpportunity:
@@ -256,20 +257,35 @@ async def test_a_wait_for_no_number_is_refused(redis_url: str) -> None:
             await asking.wait("nobody", timeout_s=math.nan)
 
 
-def test_an_id_that_appears_later_is_waited_for(client: JobClient, ledger: redis.Redis) -> None:
+class Watched(JobClient):
+    """Keeps the states that it has seen."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.seen: set[State] = set()
+
+    def outcome(self, job_id: str) -> Outcome:
+        """Look at a job."""
+        found = super().outcome(job_id)
+        self.seen.add(found.state)
+        return found
+
+
+def test_an_id_that_appears_later_is_waited_for(redis_url: str, client: JobClient, ledger: redis.Redis) -> None:
     """As that of a foreign message, which a worker sees late; and one that is forgotten meanwhile is told of."""
-    job = deal()
+    job, waiting = deal(), Watched(redis_url)
 
     def appear() -> None:
-        time.sleep(0.3)
+        eventually(lambda: State.UNKNOWN in waiting.seen)
         client.enqueue(job)
-        time.sleep(0.5)
+        eventually(lambda: len(waiting.seen) > 1)
         ledger.delete(f"oppsync:job:{job.job_id}")
 
     thread = threading.Thread(target=appear)
     thread.start()
     try:
         with pytest.raises(UnknownJob, match="no longer known"):
-            client.wait(job.job_id)
+            waiting.wait(job.job_id)
     finally:
         thread.join()
+        waiting.close()

@@ -414,6 +414,7 @@ def test_receipts_are_read_in_order() -> None:
         ([b"superseded"], begin.Parked(State.DISCARDED, "superseded")),
         ([b"lost"], begin.Parked(State.UNKNOWN, "lost")),
         ([b"waiting"], begin.Parked(State.WAITING, "waiting")),
+        ([b"held"], begin.Parked(State.HELD, "held")),
         ([b"expired"], begin.Parked(State.EXPIRED, "expired")),
     ],
 )

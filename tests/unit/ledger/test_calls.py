@@ -259,25 +259,6 @@ def test_leave_to_send_is_read_in_its_units() -> None:
     assert report.result(1, {})["timings"] == {"age_ms": 61_500, "slot_wait_ms": 0, "call_ms": 1_250}
 
 
-@pytest.mark.parametrize(
-    ("answer", "read_as"),
-    [
-        ([b"soon", 40], begin.Soon(40)),
-        ([b"stale"], begin.Stale()),
-        ([b"settled", b"succeeded"], begin.Parked(State.SUCCEEDED, "copy")),
-        ([b"twin"], begin.Parked(State.DISCARDED, "twin")),
-        ([b"conflict"], begin.Parked(State.DEAD, "conflict")),
-        ([b"superseded"], begin.Parked(State.DISCARDED, "superseded")),
-        ([b"lost"], begin.Parked(State.UNKNOWN, "lost")),
-        ([b"held"], begin.Parked(State.HELD, "held")),
-        ([b"expired"], begin.Parked(State.EXPIRED, "expired")),
-    ],
-)
-def test_no_leave_to_send_is_read(answer: list[Any], read_as: begin.Answer) -> None:
-    """Each says what became of the message."""
-    assert begin.begun(answer) == read_as
-
-
 def test_a_late_leaving_is_told_in_milliseconds() -> None:
     """When it was counted, and by how much."""
     assert begin.left_late("acme", counted_at=5, late_ms=7) == Call("late", ("acme", 5, 7))

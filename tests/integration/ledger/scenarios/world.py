@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 import redis
 
+from integration.ledger.aborting import EVERYTHING
 from integration.ledger.desk import ATTEMPT, LANES
 from oppsync import CreateOpportunity, UpdateOpportunity
 from oppsync_worker.contract.jobs import AnyJob
@@ -44,20 +45,6 @@ local function test_pttl(key)
   return ms > 0 and math.ceil(ms / 1000) * 1000 or ms
 end
 """.replace("<now>", NOW)
-
-_ALL: Final = """
-local found = {}
-for _, key in ipairs(redis.call('KEYS', '*')) do
-  local kind, value = redis.call('TYPE', key).ok
-  if kind == 'hash' then value = redis.call('HGETALL', key)
-  elseif kind == 'zset' then value = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
-  elseif kind == 'set' then value = redis.call('SMEMBERS', key)
-  elseif kind == 'list' then value = redis.call('LRANGE', key, 0, -1)
-  else value = { redis.call('GET', key) } end
-  found[#found + 1] = { key, kind, redis.call('PTTL', key), value }
-end
-return found
-"""
 
 Stored = dict[str, tuple[str, int, dict[str, str]]]
 """By key: its kind, seconds to live (-1: for ever), and what it holds, by field, member or place."""
@@ -136,7 +123,7 @@ class World:
             _loaded(self.client).add(script.digest)
         pipe = self.client.pipeline()
         pipe.evalsha(script.digest, 0, *arguments)
-        pipe.eval(_ALL, 0)
+        pipe.eval(EVERYTHING, 0)
         answer, found = pipe.execute(raise_on_error=False)
         if isinstance(found, Exception):
             raise found
@@ -151,7 +138,7 @@ class World:
     def put(self, *words: Any) -> None:
         """A command by hand: what another version, an operator or an accident has left."""
         self.client.execute_command(*words)
-        self._stored = stored(self.client.eval(_ALL, 0))
+        self._stored = stored(self.client.eval(EVERYTHING, 0))
         self.lines.append(_relative("! " + " ".join(_readable(str(word)) for word in words)))
 
     def passes(self, ms: int) -> None:
