@@ -40,6 +40,7 @@ def test_the_versions_are_the_ones_these_tests_were_written_for() -> None:
     [
         (transport.QoS, stock.QoS),
         (transport.Channel, stock.Channel),
+        (transport.Message, virtual.Message),
         (ours.Consumer, consumer.Consumer),
         (pool.TaskPool, BasePool),
         (OpportunityTask, celery.Task),

@@ -78,13 +78,43 @@ def whole(call: Call) -> tuple[Any, ...]:
 def test_calls_that_were_missed_are_repeated_script_by_script(form: str) -> None:
     """The first of each with its text; an error of another kind is an answer."""
     calls = [STAND, PRESENT, STAND, PRESENT]
+    # From asyncio many are one transaction: Redis forgets nothing in the middle of it.
+    within = in_a_transaction if form == "asyncio" else list[Any]
 
-    server, answers = called(form, "run_many", calls, [FORGOTTEN, WRONG, FORGOTTEN, FORGOTTEN], [1, 2], [WRONG])
+    server, answers = called(
+        form,
+        "run_many",
+        calls,
+        *map(heard, [within, within, list], ([FORGOTTEN, WRONG, FORGOTTEN, FORGOTTEN], [1, 2], [WRONG])),
+    )
 
     assert answers == [1, WRONG, 2, WRONG]
-    assert server.trips == [[short(one) for one in calls], [whole(STAND), short(STAND)], [whole(PRESENT)]]
-    # From asyncio many are one transaction: Redis forgets nothing in the middle of it.
-    assert server.transactions == ([False] * 3 if form == "threads" else [True] * 3)
+    assert server.trips == [
+        within([short(one) for one in calls]),
+        within([whole(STAND), short(STAND)]),
+        [whole(PRESENT)],
+    ]
+    assert server.transactions == [False] * 3
+
+
+def in_a_transaction(calls: list[Any]) -> list[Any]:
+    """What is sent for it."""
+    return [("MULTI",), *calls, ("EXEC",)]
+
+
+def heard(sent: Any, answers: list[Any]) -> list[Any]:
+    """What comes back: the transaction's answers last, as one."""
+    return ["OK", *["QUEUED" for _ in answers], answers] if sent is in_a_transaction else answers
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_a_transaction_that_is_refused_is_refused_for_the_first_reason(place: int) -> None:
+    """Not for the last, which says only that there were others."""
+    words: list[Any] = ["OK", "QUEUED", "QUEUED", ResponseError("EXECABORT")]
+    words[place] = WRONG
+
+    with pytest.raises(ResponseError, match="wrong"):
+        called("asyncio", "run_many", [STAND, PRESENT], words)
 
 
 def test_one_call_needs_no_transaction() -> None:

@@ -15,6 +15,13 @@ class Request(StockRequest):  # type: ignore[misc]
 
     argsrepr = kwargsrepr = ""
     """What a stock producer wrote of its arguments is for logs and events: not for ours."""
+    content_type = content_encoding = None
+    """To the tracer: the body is read already."""
+
+    @property
+    def body(self) -> Any:
+        """Arguments, fields, and what is to be called afterwards."""
+        return self.message.payload
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:  # noqa: FBT001, FBT002
         """The tracer's end without a success. A job that goes on elsewhere is, to who watches events, put back."""

@@ -26,7 +26,7 @@ from redis.connection import parse_url
 from oppsync_worker.contract.names import Lane
 from oppsync_worker.contract.states import Cause
 from oppsync_worker.engine.engine import CLAIM_MOST, Engine
-from oppsync_worker.engine.envelopes import Unreadable, prepare
+from oppsync_worker.engine.envelopes import CALL, Unreadable, prepare
 from oppsync_worker.ledger import keys
 from oppsync_worker.ledger.claims import Claimed
 from oppsync_worker.ledger.connect import connection_options
@@ -78,10 +78,23 @@ class QoS(stock.QoS):  # type: ignore[misc]
         """Never: a broken connection says nothing about the jobs that run."""
 
 
+class Message(virtual.Message):  # type: ignore[misc]
+    """A message that may have been read already: a claimed one."""
+
+    def __init__(self, payload: dict[str, Any], channel: Any = None, **options: Any) -> None:
+        super().__init__(payload, channel=channel, **options)
+        self._call = payload.get(CALL)
+
+    def decode(self) -> Any:
+        """What the body says."""
+        return super().decode() if self._call is None else self._call
+
+
 class Channel(stock.Channel):  # type: ignore[misc]
     """A channel that waits for a bell and claims by script."""
 
     QoS = QoS
+    Message = Message
     engine: Engine
     from_transport_options = (*stock.Channel.from_transport_options, "engine")
 
