@@ -80,8 +80,8 @@ class Unreadable(ValueError):
     """A success answer that proves nothing; its text names what is missing and repeats no value."""
 
 
-def read_record(document: Any, expected: Expected) -> Record:
-    """What a success answer says of the record.
+def read_record(document: Any, expected: Expected, *, status: int | None = None) -> Record:
+    """What a success answer says of the record; `status` is the answer's.
 
     A create counts only with a positive integer `id` (a digit string, or `data.id`, will do), and only if `lead_id`,
     `crm_column`, the title and the marker, where the answer shows them, are those of the request: the documented answer
@@ -98,7 +98,7 @@ def read_record(document: Any, expected: Expected) -> Record:
     shown = document if integer(document.get("id")) or not isinstance(inner, dict) else inner
     found = integer(shown.get("id"))
     if expected.kind is Kind.CREATE:
-        return _created(shown, found, expected)
+        return _created(shown, found, expected, status)
     if "error" in document and not isinstance(inner, dict):
         raise Unreadable("an error inside a success")
     if found and expected.opportunity_id and found != expected.opportunity_id:
@@ -107,10 +107,10 @@ def read_record(document: Any, expected: Expected) -> Record:
     if not opportunity_id:
         raise Unreadable("no id")
     named = Names.RECORD if found and found == expected.opportunity_id else Names.NOTHING
-    return Record(opportunity_id, whitelisted(shown), names=named)
+    return Record(opportunity_id, whitelisted(shown), names=named, status=status)
 
 
-def _created(shown: Mapping[str, Any], found: int | None, expected: Expected) -> Record:
+def _created(shown: Mapping[str, Any], found: int | None, expected: Expected, status: int | None) -> Record:
     if not found:
         raise Unreadable("no id")
     for name, sent in (("lead_id", expected.lead_id), ("crm_column", expected.crm_column)):
@@ -123,7 +123,7 @@ def _created(shown: Mapping[str, Any], found: int | None, expected: Expected) ->
     if mark is not Mark.OURS and not _resembles(shown.get("title"), expected.title):
         raise Unreadable("another title than was sent")
     landed = None if mark is Mark.UNKNOWN else mark is Mark.OURS
-    return Record(found, whitelisted(shown), landed, _names(shown, expected, mark))
+    return Record(found, whitelisted(shown), landed, _names(shown, expected, mark), status)
 
 
 def _names(shown: Mapping[str, Any], expected: Expected, mark: Mark) -> Names:

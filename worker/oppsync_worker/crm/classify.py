@@ -25,7 +25,6 @@ reason to bury a job, while gateways send 408 for a slow upstream too, which mak
 import asyncio
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
@@ -88,8 +87,8 @@ def classify_answer(answer: Answer, *, expected: Expected, now: datetime, secret
     Raises:
         AttemptError: the subclass says what becomes of the job.
     """
-    record = _classify(answer, partial(read_record, expected=expected), kind=expected.kind, now=now, secrets=secrets)
-    return replace(record, status=answer.status)
+    read = partial(read_record, expected=expected, status=answer.status)
+    return _classify(answer, read, kind=expected.kind, now=now, secrets=secrets)
 
 
 def classify_listing(

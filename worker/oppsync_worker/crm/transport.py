@@ -20,7 +20,7 @@ whatever a tracing library has added (Sentry's does, unasked) is taken off again
 
 import ssl
 from collections.abc import AsyncIterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final, Self
 
 import aiohttp
@@ -133,7 +133,12 @@ async def _once(
 def _timeout(request: httpx.Request) -> aiohttp.ClientTimeout:
     """`connect` covers DNS, TCP and TLS together. There is no limit on writing: a body fits the socket's buffer."""
     limits = request.extensions.get("timeout", {})
-    return aiohttp.ClientTimeout(total=None, connect=limits.get("connect"), sock_read=limits.get("read"))
+    return _limits(limits.get("connect"), limits.get("read"))
+
+
+@lru_cache(maxsize=1024)
+def _limits(connect: float | None, read: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, connect=connect, sock_read=read)
 
 
 def _as_httpx(error: Exception) -> httpx.TransportError:
