@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final, Self
 
 from oppsync_worker.contract.body import TypedJson, body_text, is_deep, read_json
@@ -43,6 +44,7 @@ _TRAVEL: Final = ("v", "lane", "not_before", "deadline")
 
 
 _SORTED: Final = json.JSONEncoder(sort_keys=True).encode
+_PLAIN: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 """Made once: making an encoder takes as long as using it, and every job is encoded so when it is enqueued."""
 
 
@@ -76,7 +78,7 @@ def encode_with_digest(job: AnyJob) -> tuple[str, str]:
         InvalidJob: the job is larger than `MAX_JOB_BYTES`, or holds a text that is none.
     """
     fields = kwargs_of(job)
-    body = json.dumps([[], fields, EMBED], ensure_ascii=False, separators=(",", ":"))
+    body = _PLAIN([[], fields, EMBED])
     try:
         size = len(body.encode())
     except UnicodeEncodeError:
@@ -86,16 +88,27 @@ def encode_with_digest(job: AnyJob) -> tuple[str, str]:
         raise InvalidJob(tuple(FieldProblem(name, said) for name in names)) from None
     if size > MAX_JOB_BYTES:
         raise InvalidJob((FieldProblem("", f"the job is {size} bytes; at most {MAX_JOB_BYTES} are accepted"),))
-    queue = job.lane.queue
+    return _enveloped(job, body), _digest(job.kind, fields)
+
+
+def _enveloped(job: AnyJob, body: str) -> str:
+    head, *parts = _frame(job.kind.value, job.lane.queue)
+    return head + _PLAIN(body) + _PLAIN(job.job_id).join(parts)
+
+
+@cache
+def _frame(task: str, queue: str) -> tuple[str, ...]:
+    """The texts around a message's body and id: all but these is the same for every job of one task and lane."""
+    body, job_id = "<body>", "<id>"
     message = {
         "body": body,
         "content-encoding": "utf-8",
         "content-type": "application/json",
         "headers": {
             "lang": "py",
-            "task": job.kind.value,
-            "id": job.job_id,
-            "root_id": job.job_id,
+            "task": task,
+            "id": job_id,
+            "root_id": job_id,
             "parent_id": None,
             "group": None,
             "retries": 0,
@@ -108,16 +121,17 @@ def encode_with_digest(job: AnyJob) -> tuple[str, str]:
             "ignore_result": True,
         },
         "properties": {
-            "correlation_id": job.job_id,
+            "correlation_id": job_id,
             "reply_to": "",
             "delivery_mode": 2,
             "delivery_info": {"exchange": "", "routing_key": queue},
             "priority": 0,
             "body_encoding": "utf-8",
-            "delivery_tag": job.job_id,
+            "delivery_tag": job_id,
         },
     }
-    return json.dumps(message, ensure_ascii=False, separators=(",", ":")), _digest(job.kind, fields)
+    head, rest = _PLAIN(message).split(f'"{body}"')
+    return head, *rest.split(f'"{job_id}"')
 
 
 def decode(task: str, job_id: str, args: object, kwargs: Mapping[str, Any]) -> AnyJob:
