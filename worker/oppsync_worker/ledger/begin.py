@@ -4,12 +4,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from oppsync_worker.contract.fields import milliseconds
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.names import Kind
 from oppsync_worker.contract.states import State
 from oppsync_worker.contract.wire import digest
 from oppsync_worker.ledger.ends import Hand
+from oppsync_worker.ledger.enqueuing import described
 from oppsync_worker.ledger.scripts import Call
 
 
@@ -69,15 +69,7 @@ def begin(
         "begin",
         (
             hand.tag,
-            job.job_id,
-            job.kind.value,
-            job.instance,
-            job.lane.value,
-            job.idempotency_key or "",
-            job.external_ref or "",
-            job.target or "",
-            milliseconds(job.not_before),
-            milliseconds(job.deadline),
+            *described(job),
             horizon_ms,
             hand.ttl_s,
             number,

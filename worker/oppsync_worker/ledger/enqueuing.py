@@ -56,8 +56,8 @@ def receipt(answer: Any) -> tuple[str, bool]:
     return _text(job_id), created == 1
 
 
-def _fields(job: AnyJob) -> tuple[Argument, ...]:
-    message, digest = encode_with_digest(job)
+def described(job: AnyJob) -> tuple[Argument, ...]:
+    """What the ledger must know of a job to enqueue it, or to begin one that somebody else has pushed."""
     return (
         job.job_id,
         job.kind.value,
@@ -68,9 +68,12 @@ def _fields(job: AnyJob) -> tuple[Argument, ...]:
         job.target or "",
         milliseconds(job.not_before),
         milliseconds(job.deadline),
-        digest,
-        message,
     )
+
+
+def _fields(job: AnyJob) -> tuple[Argument, ...]:
+    message, digest = encode_with_digest(job)
+    return (*described(job), digest, message)
 
 
 def _receipt(job: AnyJob, answer: Any) -> Receipt:
