@@ -1,6 +1,9 @@
 -- #include life
 -- #include slots
 -- #include refusals
+-- #first int now_ms job_key claim_key queue_of read state_of iso seconds write_result let_go ring place_of move retire succeed
+-- #first budget_of barred_until has_hand take_place leave_place take_slot wants_slots head_of hand_over grant free free_slot
+-- #first pulse accepted
 -- The end of a claim: acknowledge, change the ledger, take effect, all at once; refused when the owner is stale.
 -- ARGV: tag, id, to, ttl_s, then names and values of:
 --   delay        ms until it is tried again (scheduled)
