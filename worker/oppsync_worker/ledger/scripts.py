@@ -124,7 +124,7 @@ def direct(line: str) -> str:
     said = _CALL.sub(lambda call: f"{'server' if call[1].lower() in UNLOGGED else 'write'}('{call[1]}'", line)
     if "redis.call(" in said and not said.lstrip().startswith("--"):
         raise ValueError(f"the command must stand in the call: {line.strip()}")
-    return _KNOWING.sub(r"\1(", said)
+    return _KNOWING.sub(r"write_\1(", said)
 
 
 def _rarely(lines: list[str]) -> list[str]:

@@ -184,18 +184,18 @@ end
 
 -- What is known beforehand is not asked for: a hash of which nothing is there yet, or what its fields were before, or the
 -- score of a member.
-local function add(command, key, a, b, ...)
+local function write_add(command, key, a, b, ...)
   local added = server(command, key, a, b, ...)
   note('added', key, a, { ... })
   return added
 end
 
-local function known(command, key, before, a, ...)
+local function write_known(command, key, before, a, ...)
   local answer = server(command, key, a, ...)
   if command == 'HSET' then
     note('given', key, { a, ... }, before)
   elseif answer == 1 then
-    note('member', key, a, before)
+    note(command == 'ZREM' and 'member' or 'field', key, a, before)
   end
   return answer
 end
