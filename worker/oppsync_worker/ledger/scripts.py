@@ -148,6 +148,9 @@ def _rarely(lines: list[str]) -> list[str]:
         called = re.compile(rf"(?<![\w.:])(?<!function )({'|'.join(rare)})\(")
         return [line if line.lstrip().startswith("--") else called.sub(ask, line) for line in some]
 
+    asking([line for function, some in library if not function for line in some])
+    if asked:
+        raise ValueError(f"{', '.join(sorted(asked))} is needed before it can be built: it must stand in {FIRST}")
     kept = asking([line for function, some in library if function not in rare for line in some])
     body = asking(lines[at[-1] + 1 :])
     built = [line for function, some in library if function in rare for line in some]

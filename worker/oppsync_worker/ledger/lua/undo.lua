@@ -22,8 +22,8 @@ local published = {}
 local let_go_of = {}
 
 local function note(kind, key, a, b)
-  size = size + 1
-  log[size] = { kind, key, a, b }
+  log[size + 1], log[size + 2], log[size + 3], log[size + 4] = kind, key, a or false, b or false
+  size = size + 4
 end
 
 local function write(command, key, a, b, ...)
@@ -200,29 +200,26 @@ local function write_known(command, key, before, a, ...)
   return answer
 end
 
-local function finish()
-  local many = #let_go_of
-  for i = 1, many - 1 do
-    local claim = server('HGETALL', let_go_of[i])
-    if server('DEL', let_go_of[i]) == 1 then note('fields', let_go_of[i], claim) end
-  end
-  local last = let_go_of[many]
-  if published[1] then
-    -- Nothing may be refused after that: whether it would be is asked with a claim that nobody has.
-    if last then server('DEL', last .. ':') end
-    for _, words in ipairs(published) do server(unpack(words)) end
-  end
-  if last then server('DEL', last) end
-end
-
 local function whole(main)
-  local ok, answer = pcall(main)
-  if ok then
-    if not published[1] and not let_go_of[1] then return answer end
-    local done, said = pcall(finish)
-    if done then return answer end
-    answer = said
-  end
+  local answer
+  local ok, said = pcall(function()
+    answer = main()
+    local many = #let_go_of
+    for i = 1, many - 1 do
+      local claim = server('HGETALL', let_go_of[i])
+      if server('DEL', let_go_of[i]) == 1 then note('fields', let_go_of[i], claim) end
+    end
+    local last = let_go_of[many]
+    if published[1] then
+      -- Nothing may be refused after that: whether it would be is asked with a claim that nobody has.
+      if last then server('DEL', last .. ':') end
+      for _, words in ipairs(published) do server(unpack(words)) end
+    end
+    if last then server('DEL', last) end
+  end)
+  if ok then return answer end
+  answer = said
+
   local function take_all_back()
     local TAKE_BACK = {}
 
@@ -323,9 +320,8 @@ local function whole(main)
     end
 
     local refused
-    for i = size, 1, -1 do
-      local entry = log[i]
-      local ok, said = pcall(TAKE_BACK[entry[1]], entry[2], entry[3], entry[4])
+    for i = size - 3, 1, -4 do
+      local ok, said = pcall(TAKE_BACK[log[i]], log[i + 1], log[i + 2], log[i + 3])
       if not ok then refused = refused or (type(said) == 'table' and said.err or tostring(said)) end
     end
     return refused
