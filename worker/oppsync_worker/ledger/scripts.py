@@ -148,9 +148,11 @@ def _rarely(lines: list[str]) -> list[str]:
         called = re.compile(rf"(?<![\w.:])(?<!function )({'|'.join(rare)})\(")
         return [line if line.lstrip().startswith("--") else called.sub(ask, line) for line in some]
 
-    asking([line for function, some in library if not function for line in some])
-    if asked:
-        raise ValueError(f"{', '.join(sorted(asked))} is needed before it can be built: it must stand in {FIRST}")
+    named = re.compile(rf"(?<![\w.:])({'|'.join(rare)})(?!\w)")
+    between = [line.partition("--")[0] for function, some in library if not function for line in some]
+    used = [re.sub(r"'[^']*'", "", line) for line in between if "=" in line]
+    if too_early := {name for line in used for name in named.findall(line)}:
+        raise ValueError(f"{', '.join(sorted(too_early))} is needed before it can be built: it must stand in {FIRST}")
     kept = asking([line for function, some in library if function not in rare for line in some])
     body = asking(lines[at[-1] + 1 :])
     built = [line for function, some in library if function in rare for line in some]

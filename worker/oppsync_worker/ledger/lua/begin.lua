@@ -2,7 +2,7 @@
 -- #include slots
 -- #include clock
 -- #first int num now_ms job_key claim_key read state_of is_known budget_of barred_until still_good tally place_of move
--- #first line_of first_of unsure_for overtaken
+-- #first line_of first_of unsure_for overtaken inherit
 -- The one decision that prevents duplicates, taken before the first byte of a request leaves: may this claim send?
 -- ARGV: tag, id, kind, instance, lane, key, ref, opportunity_id ('' = not given), not_before, deadline, horizon_ms, ttl_s,
 --       number of the question (each new one about a claim has a higher one), digest ('' = our own producers' message,

@@ -47,13 +47,17 @@ end
 local mark = '-' .. int(clock[1] * 1000000 + clock[2])
 
 local claimed, buried = {}, {}
-local lists = {}
+-- Where a stock producer's `priority=` puts a message (kombu: `sep` and `priority_steps`).
+local lists, prior = {}, {}
 for i = 7, #ARGV do
-  lists[#lists + 1] = { ARGV[i], ARGV[i] }
-  -- Where a stock producer's `priority=` puts a message (kombu: `sep` and `priority_steps`).
-  local prior = { ARGV[i] .. '\6\0223', ARGV[i] .. '\6\0226', ARGV[i] .. '\6\0229' }
-  if redis.call('EXISTS', unpack(prior)) > 0 then
-    for _, list in ipairs(prior) do lists[#lists + 1] = { ARGV[i], list } end
+  lists[i - 6] = { ARGV[i], ARGV[i] }
+  for _, step in ipairs({ '3', '6', '9' }) do prior[#prior + 1] = ARGV[i] .. '\6\22' .. step end
+end
+if redis.call('EXISTS', unpack(prior)) > 0 then
+  lists = {}
+  for i = 7, #ARGV do
+    lists[#lists + 1] = { ARGV[i], ARGV[i] }
+    for at = 3 * (i - 7) + 1, 3 * (i - 6) do lists[#lists + 1] = { ARGV[i], prior[at] } end
   end
 end
 local FILE_MOST = 200
@@ -153,6 +157,7 @@ if not take() then return answer() end
 
 -- #level
 -- #include life
+-- #first int job_key claim_key ring worn_out fault_of is_unusual take answer
 -- #include contract
 -- RFC 4648, section 4: four characters are three bytes. Sums of two looked-up numbers, eight groups a step: a quarter of
 -- the time that shifting each character takes.

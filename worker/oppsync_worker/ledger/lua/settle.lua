@@ -3,7 +3,7 @@
 -- #include refusals
 -- #first int num now_ms job_key claim_key queue_of read state_of iso seconds write_result let_go ring place_of move retire succeed
 -- #first budget_of barred_until has_hand take_place leave_place take_slot wants_slots head_of hand_over grant free free_slot
--- #first mood_of pulse accepted
+-- #first mood_of pulse accepted line_of first_of wake forget_letter leave wrote resolve note
 -- The end of a claim: acknowledge, change the ledger, take effect, all at once; refused when the owner is stale.
 -- ARGV: tag, id, to, ttl_s, then names and values of:
 --   delay        ms until it is tried again (scheduled)

@@ -54,7 +54,7 @@ end
 local SHARE, FEW = 4, 8
 local function has_hand(instance, b)
   local inflight, calls = P .. 'inflight:' .. instance, P .. 'calls'
-  local own = redis.call('ZCARD', inflight)
+  local own = b.own or redis.call('ZCARD', inflight)
   if b.concurrency > 0 and own >= b.concurrency then return false end
   if own == 0 then return true end
   b.capacity = b.capacity or tonumber(redis.call('GET', P .. 'capacity') or 250)
@@ -92,6 +92,7 @@ local function take_slot(instance, member, now, horizon, b)
     -- Places of calls of which nothing was heard are given up only when somebody wants them.
     redis.call('ZREMRANGEBYSCORE', P .. 'inflight:' .. instance, '-inf', int(now))
     redis.call('ZREMRANGEBYSCORE', P .. 'calls', '-inf', int(now))
+    b.own = nil
     -- Whoever of the same instance ends asks at once; the pause is for hands that others have left.
     if not has_hand(instance, b) then return nil, now + 250 end
   end
@@ -100,6 +101,7 @@ local function take_slot(instance, member, now, horizon, b)
     redis.call('HSET', P .. 'budget:' .. instance, 'next', string.format('%.3f', b.next))
   end
   take_place(instance, member, at + b.call_ms)
+  if b.own then b.own = b.own + 1 end
   -- The breaker is half open: this one call tries how the instance is, and all others wait for what comes of it.
   if b.trips > 0 then
     b.trial, b.trial_until = member, at + b.call_ms
@@ -112,6 +114,13 @@ end
 -- together, and one from before a throttle, or before the breaker opened, is void. Without a budget only its place in
 -- flight can grow old.
 local function still_good(instance, member, at, now)
+  -- Mostly nothing has happened that the rest of the budget would tell of.
+  local requests, window_ms, cool_until, trips, learned = unpack(redis.call('HMGET', P .. 'budget:' .. instance, 'requests',
+    'window_ms', 'cool_until', 'trips', 'learned'))
+  if not trips and not learned and (not cool_until or tonumber(cool_until) <= now) then
+    requests = tonumber(requests or 45)
+    return now - at <= (requests > 0 and 500 or 5000), { requests = requests, window_ms = tonumber(window_ms or 60000) }
+  end
   local b = budget_of(instance, now)
   if now - at > (b.requests > 0 and 500 or 5000) or barred_until(b, member, now) > 0 then return false end
   return b.trips == 0 or b.trial == member, b
@@ -162,10 +171,12 @@ local function hand_over(granted, now)
 end
 
 -- Hand free slots to the heads of the two lines; while jobs wait too, so many of them (`look_gap`) go between two look-ups.
--- Returns how many were handed out. With `one`, a single one, and when the line is looked at next stays as it was.
-local function grant(instance, now, horizon, most, one)
+-- Returns how many were handed out. With `own`, which says how many calls are in flight, when the line is looked at next
+-- stays as it was.
+local function grant(instance, now, horizon, most, own)
   local line, looking, budget = P .. 'waiting:' .. instance, P .. 'looking:' .. instance, P .. 'budget:' .. instance
-  if redis.call('EXISTS', P .. 'hold:' .. instance) == 1 then
+  local special = redis.call('EXISTS', P .. 'hold:' .. instance, looking) > 0
+  if special and redis.call('EXISTS', P .. 'hold:' .. instance) == 1 then
     redis.call('ZREM', P .. 'slots', instance)
     return 0
   end
@@ -174,13 +185,16 @@ local function grant(instance, now, horizon, most, one)
   local granted = {}
   for given = 0, most - 1 do
     local head, score = unpack(redis.call('ZRANGE', line, #granted, #granted, 'WITHSCORES'))
-    local look = redis.call('ZRANGE', looking, 0, 0)[1]
+    local look = special and redis.call('ZRANGE', looking, 0, 0)[1]
     if not head and not look then
       redis.call('ZREM', P .. 'slots', instance)
       hand_over(granted, now)
       return given
     end
-    b = b or budget_of(instance, now)
+    if not b then
+      b = budget_of(instance, now)
+      b.own = own
+    end
     local looks = look and (not head or tonumber(redis.call('HGET', budget, 'turned') or 0) <= 0)
     local member = looks and 'look:' .. look or head
     local at, again
@@ -193,11 +207,17 @@ local function grant(instance, now, horizon, most, one)
         redis.call('HSET', job_key(look), 'look_at', int(at))
       else
         leave_place(instance, member)
+        b.own = nil
       end
     elseif at then
       if look then redis.call('HINCRBY', budget, 'turned', -1) end
       local job = head_of(instance, line, head, score)
-      if job then granted[#granted + 1] = { job = job, at = at } else leave_place(instance, member) end
+      if job then
+        granted[#granted + 1] = { job = job, at = at }
+      else
+        leave_place(instance, member)
+        b.own = nil
+      end
     elseif again then
       redis.call('ZADD', P .. 'slots', int(again), instance)
       hand_over(granted, now)
@@ -208,7 +228,7 @@ local function grant(instance, now, horizon, most, one)
       if job then move(job, 'held', now, nil, turn(job)) end
     end
   end
-  if not one then redis.call('ZADD', P .. 'slots', int(now), instance) end
+  if not own then redis.call('ZADD', P .. 'slots', int(now), instance) end
   hand_over(granted, now)
   return most
 end
@@ -288,7 +308,7 @@ local function free(instance, member, now, mood)
     -- Where very many are in flight, places are given again eight at a time: that costs less, and workers claim several at
     -- once. Should calls stop to end in between, the line's next look is a quarter of a second ahead at most.
     local left = redis.call('ZCARD', P .. 'inflight:' .. instance)
-    if left < 100 then grant(instance, now, 250, 1, true) elseif left % 8 == 0 then grant(instance, now, 250, 8, true) end
+    if left < 100 then grant(instance, now, 250, 1, left) elseif left % 8 == 0 then grant(instance, now, 250, 8, left) end
   else
     -- A pause for want of a hand is over; nobody who comes need sit it out.
     redis.call('ZREM', P .. 'slots', instance)
