@@ -64,12 +64,14 @@ local FILE_MOST = 200
 local filed, lines = 0, {}
 -- Of a message without a slot: the job that it stands for, and when it is due; and how it is filed (below).
 local to_be_filed, file
--- Whether there is in the first twenty of a list what another application has pushed, or what cannot be claimed as it is.
--- What has a slot came from its line, and so has what stands behind it, unless somebody else wrote that.
+-- Whether there is in the first of a list what another application has pushed, or what cannot be claimed as it is: in the
+-- first three if this worker has claimed some, and so comes to the others; in the first twenty if it has no room at all.
+-- What has a slot came from its line, and so has what stands behind it, unless somebody else wrote that. The second answer
+-- is true when the list is empty.
 local function is_unusual(list)
-  local first = redis.call('LRANGE', list, -20, -1)
+  local first = redis.call('LRANGE', list, most > 0 and -3 or -20, -1)
   for _, raw in ipairs(first) do if not raw:find('"origin":"oppsync"', 1, true) then return true end end
-  if #first == 0 then return false end
+  if #first == 0 or most > 0 then return false, #first == 0 end
   local fault, id = fault_of(first[#first])
   left.bytes = left.bytes + #first[#first]
   local state, slot_at = unpack(redis.call('HMGET', job_key(fault and '' or id), 'state', 'slot_at'))
@@ -85,8 +87,9 @@ local function take()
     local kept, none_left, unusual = {}, false, false
     while filed < FILE_MOST and #buried < most + FILE_MOST and not worn_out() do
       if #claimed == most and not to_be_filed then
-        -- Full. What is left is rung for; who has had no room from the start looks whether there is what needs none.
-        if most == 0 then none_left, unusual = true, is_unusual(list) end
+        -- No room is left. Behind what stays where it is may be what needs none.
+        unusual, none_left = is_unusual(list)
+        none_left = none_left or most == 0
         break
       end
       local raw = redis.call('RPOP', list)
