@@ -96,7 +96,9 @@ def test_cases_come_to_both_outcomes_of_every_condition(ledger: redis.Redis) -> 
     seen: set[str] = set()
     for case in cases().values():
         case(World(ledger, marked))
-        seen |= {one.decode() for one in cast("set[bytes]", ledger.smembers(SEEN))}
+        # Where a function is built when it is needed, its name is asked for (`scripts.FIRST`).
+        noted = cast("set[bytes]", ledger.smembers(SEEN))
+        seen |= {re.sub(r"rare\('(\w+)'\)\(", r"\1(", one.decode()) for one in noted}
     files = sorted(path for path in FOLDER_OF_SCRIPTS.glob("*.lua") if path.stem not in ELSEWHERE)
     wanted = {one for path in files for one in outcomes(path.stem, path.read_text("utf-8"))}
     unseen = {re.sub(r":\d+: ", ": ", one) for one in wanted - seen}

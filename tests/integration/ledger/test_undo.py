@@ -1,11 +1,13 @@
 """Each kind of write is taken back exactly, whatever was there before."""
 
+from importlib.resources import files
+
 import pytest
 import redis
 
 from integration.ledger.aborting import everything
+from oppsync_worker.ledger import scripts
 from oppsync_worker.ledger.rights import WRITES
-from oppsync_worker.ledger.scripts import load
 
 BEFORE = """
 redis.call('HSET', 'oppsync:job:a', 'state', 'queued', 'kind', 'x', 'n', '4')
@@ -74,8 +76,14 @@ STEPS = [
 
 def composed(body: str) -> str:
     """A script that does this, inside of what is around every script."""
-    around, _, _ = load("turn").text.partition("local function main()\n")
-    return f"{around}local function main()\n{body}\nend\nreturn whole(main)"
+    around = (files(scripts.__package__) / "lua" / f"{scripts.AROUND}.lua").read_text("utf-8")
+    return f"{around}local function main()\n{scripts.direct(body)}\nend\nreturn whole(main)"
+
+
+def tried(step: str) -> str:
+    """A write that may be refused."""
+    called, _, _ = scripts.direct(f"redis.call({step})").partition("(")
+    return f"pcall({called}, {step})"
 
 
 def test_every_write_is_tried() -> None:
@@ -108,7 +116,7 @@ def test_writes_are_taken_back_latest_first(ledger: redis.Redis, first: str) -> 
     ledger.eval(BEFORE, 0)
     before = everything(ledger)
     # Some are refused after others, as setting an element of a list that is gone.
-    body = "\n".join(f"pcall(redis.call, {step})" for step in (first, *STEPS, first))
+    body = "\n".join(tried(step) for step in (first, *STEPS, first))
 
     with pytest.raises(redis.ResponseError, match="by a bug"):
         ledger.eval(composed(f"{body}\nerror('by a bug')"), 0)

@@ -137,7 +137,7 @@ def script_names() -> list[str]:
 
 def commands_named(text: str) -> set[str]:
     """Redis' commands in a script's text; one that is chosen in the call (`front and 'RPUSH' or 'LPUSH'`) too."""
-    calls = re.findall(r"redis\.call\(([^,)]+)", text)
+    calls = re.findall(r"redis\.(?:call|add|known)\(([^,)]+)", text)
     return {name.lower() for call in calls for name in re.findall(r"'([A-Z]+)'", call)}
 
 

@@ -32,6 +32,11 @@ Each run builds all functions of a script anew. What they use of the locals besi
 locals that are used so, which is as long as the library; what stands a level above, it finds at once.
 """
 
+FIRST: Final = "-- #first "
+"""Which functions of the library above an ordinary run of a script comes to. All others are built when one of them is
+needed for the first time: they are most of the library, and built anew at each run it costs more than the commands.
+"""
+
 READS: Final = frozenset(
     {
         *("exists", "get", "hexists", "hget", "hgetall", "hmget", "lindex", "llen", "lpos", "lrange", "pttl"),
@@ -44,6 +49,7 @@ UNLOGGED: Final = READS | {"incr", "pexpire"}
 """Commands that go to Redis itself: there is nothing to take back, and they are the most of what a script does."""
 
 _CALL: Final = re.compile(r"redis\.call\('([A-Z]+)'")
+_KNOWING: Final = re.compile(r"redis\.(add|known)\(")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +103,10 @@ def load(name: str) -> Script:
 
     The whole is the body of a function of its own, which takes effect whole or not at all (`lua/undo.lua`).
     """
-    library, *levels = "\n".join(map(_direct, needed(name))).split(f"{LEVEL}\n")
+    library, *levels = "\n".join(map(direct, _rarely(needed(name)))).split(f"{LEVEL}\n")
     if not levels:
         library, levels = "", [library]
-    text = ["\n".join(_lines(AROUND, set())), library]
+    text = ["\n".join(_needed(list(_lines(AROUND, set())), by=[library, *levels, "whole"])), library]
     names = ["main", *(f"level_{number}" for number in range(2, len(levels) + 1))]
     for function, lines in zip(names, levels, strict=True):
         text += [f"local function {function}()", lines]
@@ -109,9 +115,52 @@ def load(name: str) -> Script:
     return Script(whole, hashlib.sha1(whole.encode(), usedforsecurity=False).hexdigest())
 
 
-def _direct(line: str) -> str:
-    """A line of a script, with which commands are noted and which are not decided now instead of at each call."""
-    return _CALL.sub(lambda call: f"{'server' if call[1].lower() in UNLOGGED else 'write'}('{call[1]}'", line)
+def direct(line: str) -> str:
+    """A line of a script, with which commands are noted and which are not decided now instead of at each call.
+
+    Raises:
+        ValueError: it names a command that is chosen when the script runs.
+    """
+    said = _CALL.sub(lambda call: f"{'server' if call[1].lower() in UNLOGGED else 'write'}('{call[1]}'", line)
+    if "redis.call(" in said and not said.lstrip().startswith("--"):
+        raise ValueError(f"the command must stand in the call: {line.strip()}")
+    return _KNOWING.sub(r"write_\1(", said)
+
+
+def _rarely(lines: list[str]) -> list[str]:
+    """A script whose `FIRST` says so, with what is rarely needed of its library in one function that builds it."""
+    at = [number for number, line in enumerate(lines) if line.startswith(FIRST)]
+    if not at:
+        return lines
+    first = {name for number in at for name in lines[number].removeprefix(FIRST).split()}
+    library = list(_chunks(lines[: at[0]]))
+    functions = [function for function, _ in library if function]
+    if strange := first - set(functions):
+        raise ValueError(f"the library has no function {', '.join(sorted(strange))}, or it is not needed")
+    rare = [function for function in functions if function not in first]
+    asked = set[str]()
+
+    def ask(call: re.Match[str]) -> str:
+        asked.add(call[1])
+        return f"rare('{call[1]}')("
+
+    def asking(some: list[str]) -> list[str]:
+        called = re.compile(rf"(?<![\w.:])(?<!function )({'|'.join(rare)})\(")
+        return [line if line.lstrip().startswith("--") else called.sub(ask, line) for line in some]
+
+    named = re.compile(rf"(?<![\w.:])({'|'.join(rare)})(?!\w)")
+    between = [line.partition("--")[0] for function, some in library if not function for line in some]
+    used = [re.sub(r"'[^']*'", "", line) for line in between if "=" in line]
+    if too_early := {name for line in used for name in named.findall(line)}:
+        raise ValueError(f"{', '.join(sorted(too_early))} is needed before it can be built: it must stand in {FIRST}")
+    kept = asking([line for function, some in library if function not in rare for line in some])
+    body = asking(lines[at[-1] + 1 :])
+    built = [line for function, some in library if function in rare for line in some]
+    table = ", ".join(f"{name} = {name}" for name in sorted(asked))
+    return [
+        *("local rare", *kept, "local built", "function rare(name)", "if not built then", *built),
+        *(f"built = {{ {table} }}", "end", "return built[name]", "end", *body),
+    ]
 
 
 def _lines(name: str, included: set[str]) -> Iterator[str]:
@@ -134,9 +183,14 @@ def needed(name: str) -> list[str]:
     A function is one that begins and ends at the left margin. It is needed when its name stands in what is needed, in
     whatever meaning: too many are kept rather than one too few.
     """
-    chunks = list(_chunks(lines_of(name)))
+    return _needed(lines_of(name))
+
+
+def _needed(given: Iterable[str], by: Iterable[str] = ()) -> list[str]:
+    chunks = list(_chunks(given))
     functions = {function: lines for function, lines in chunks if function}
     reached, todo = set[str](), [line for function, lines in chunks if not function for line in lines]
+    todo += [line for text in by for line in text.splitlines()]
     while todo:
         line = todo.pop()
         if line.lstrip().startswith("--"):

@@ -94,6 +94,18 @@ def a_backlog_stands_in_line(w: World) -> None:
     w.enqueue(create("c10"))
 
 
+def who_joins_a_backlog_has_its_names(w: World) -> None:
+    """Alone or with others; and whoever uses them again is told, as elsewhere."""
+    w.told(requests=60)
+    w.enqueue(create("c0"), create("c1"))
+    named = create("c2", idempotency_key="k2", external_ref="r2", deadline=_at(9_000))
+    w.enqueue(named, named, create("c3", idempotency_key="k2"), create("c4", idempotency_key="k4"))
+    w.enqueue(create("c5", idempotency_key="k4"))
+    both = [enqueuing.enqueue(create(f"c{n}", idempotency_key=f"k{n}")) for n in (6, 7)]
+    w.run(Call("enqueue", ("", 0, *both[0].arguments[2:], *both[1].arguments[2:])))
+    w.run(Call("enqueue", ("", 0, *both[0].arguments[2:], *both[1].arguments[2:])))
+
+
 def an_update_waits_for_those_before_it(w: World) -> None:
     """Of its record only; what it waits for inherits its lane, as far as the next interactive one."""
     w.told(requests=60)

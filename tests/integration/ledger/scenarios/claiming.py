@@ -207,6 +207,20 @@ def a_worker_without_room_files_what_needs_none(w: World) -> None:
     w.claim(30)
 
 
+def a_worker_without_room_leaves_what_has_a_slot(w: World) -> None:
+    """It is not taken out to be looked at. What somebody else wrote, or has no slot, is filed from behind it."""
+    w.told()
+    w.enqueue(create("c1"), create("c2"), create("c3"), create("c4"))
+    w.claim(0)
+    w.claim(1)
+    w.push(create("c5"))
+    w.claim(0)
+    w.claim(1)
+    w.put("HDEL", "oppsync:job:c3", "slot_at")
+    w.claim(0)
+    w.claim(2)
+
+
 def very_many_are_taken_in_helpings(w: World) -> None:
     """So that nobody holds Redis up."""
     w.told(requests=60)

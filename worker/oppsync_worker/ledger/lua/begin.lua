@@ -1,6 +1,8 @@
 -- #include life
 -- #include slots
 -- #include clock
+-- #first int num now_ms job_key claim_key read state_of is_known budget_of barred_until still_good tally place_of move
+-- #first line_of first_of unsure_for overtaken inherit
 -- The one decision that prevents duplicates, taken before the first byte of a request leaves: may this claim send?
 -- ARGV: tag, id, kind, instance, lane, key, ref, opportunity_id ('' = not given), not_before, deadline, horizon_ms, ttl_s,
 --       number of the question (each new one about a claim has a higher one), digest ('' = our own producers' message,
@@ -29,10 +31,10 @@ if not message or whose ~= id then return { 'lost' } end
 -- A link that stood still may deliver a question long after the same one, or the next, was answered: by then the job may
 -- be on its way, and must not be moved from under it.
 if heard and tonumber(ARGV[13]) <= tonumber(heard) then return { 'stale' } end
-redis.call('HSET', claim_key(tag), 'question', ARGV[13])
+redis.known('HSET', claim_key(tag), { heard }, 'question', ARGV[13])
 
 local digest = own == '0' and ARGV[14] or ''
-local job = read(id)
+local job, v = read(id, 'attempts', 'replays', 'replayed_at', 'first_at', 'since', 'sent_at', 'marker_field')
 local known = is_known(job)
 local stranger = known and own == '0' and redis.call('HEXISTS', job_key(id), 'foreign') == 0
 -- What our own producers wrote was compared when it was enqueued (ground.lua): its kind and instance tell enough.
@@ -155,7 +157,9 @@ if ref ~= '' and kind == CREATE then redis.call('HSET', P .. 'making:' .. instan
 if not known or (kind == CREATE and ref ~= '') then
   inherit({ id = id, kind = kind, instance = instance, lane = known and job.lane or lane, ref = ref ~= '' and ref or nil })
 end
-if not filed then job = read(id) end
+if not filed then
+  job, v = read(id, 'attempts', 'replays', 'replayed_at', 'first_at', 'since', 'sent_at', 'marker_field')
+end
 
 local function stop(to, score)
   free_slot(job, now)
@@ -244,19 +248,21 @@ if at - now > 2 then
   return { 'soon', math.ceil(at - now) }
 end
 
-local attempts, replays, replayed_at, first_at = tries()
-attempts = int(tonumber(attempts or 0) + 1)
-local sent = { 'token', tag, 'sent_at', int(now), 'attempts', attempts }
+local attempts, replays, replayed_at, first_at, since, sent_at, marker_field = unpack(v, 17)
+local before = { job.state, since, job.token, sent_at, attempts }
+attempts = tonumber(attempts or 0) + 1
+local sent = { 'token', tag, 'sent_at', now, 'attempts', attempts }
 if not first_at then
   sent[#sent + 1] = 'first_at'
-  sent[#sent + 1] = int(now)
+  sent[#sent + 1] = now
 end
 if kind == CREATE then
+  if first_at then before[6] = marker_field else before[7] = marker_field end
   sent[#sent + 1] = 'marker_field'
   sent[#sent + 1] = fields[1] or ''
 end
-move(job, 'sending', now, nil, nil, sent)
-if job.slot_at then redis.call('HDEL', job_key(id), 'slot_at') end
+move(job, 'sending', now, nil, nil, sent, before)
+if job.slot_at then redis.known('HDEL', job_key(id), job.slot_at, 'slot_at') end
 if kind == UPDATE then
   redis.call('ZADD', line_of('record', job), 0, id)
   -- Should nobody hear what becomes of it, it counts as written for those that may be replayed.

@@ -7,7 +7,8 @@
 -- Returns {{{tag, queue, message}, ...}, {{job id, cause, detail}, ...} of the buried, how many went to where they wait}
 local most, lease_ms, worker, question = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local max_bytes, version = tonumber(ARGV[5]), ARGV[6]
-local now, asked = now_ms(), P .. 'asked:' .. worker
+local clock = redis.call('TIME')
+local now, asked = clock[1] * 1000 + math.floor(clock[2] / 1000), P .. 'asked:' .. worker
 local before, given = unpack(redis.call('HMGET', asked, 'question', 'claims'))
 if before == question then
   local again = {}
@@ -43,23 +44,40 @@ end
 
 -- A replica that is promoted may lack the last claims, and count on from before them: the time keeps a tag from being given
 -- to two owners.
-local clock = redis.call('TIME')
 local mark = '-' .. int(clock[1] * 1000000 + clock[2])
 
 local claimed, buried = {}, {}
-local lists = {}
+-- Where a stock producer's `priority=` puts a message (kombu: `sep` and `priority_steps`).
+local lists, prior = {}, {}
 for i = 7, #ARGV do
-  lists[#lists + 1] = { ARGV[i], ARGV[i] }
-  -- Where a stock producer's `priority=` puts a message (kombu: `sep` and `priority_steps`).
-  local prior = { ARGV[i] .. '\6\0223', ARGV[i] .. '\6\0226', ARGV[i] .. '\6\0229' }
-  if redis.call('EXISTS', unpack(prior)) > 0 then
-    for _, list in ipairs(prior) do lists[#lists + 1] = { ARGV[i], list } end
+  lists[i - 6] = { ARGV[i], ARGV[i] }
+  for _, step in ipairs({ '3', '6', '9' }) do prior[#prior + 1] = ARGV[i] .. '\6\22' .. step end
+end
+if redis.call('EXISTS', unpack(prior)) > 0 then
+  lists = {}
+  for i = 7, #ARGV do
+    lists[#lists + 1] = { ARGV[i], ARGV[i] }
+    for at = 3 * (i - 7) + 1, 3 * (i - 6) do lists[#lists + 1] = { ARGV[i], prior[at] } end
   end
 end
 local FILE_MOST = 200
 local filed, lines = 0, {}
 -- Of a message without a slot: the job that it stands for, and when it is due; and how it is filed (below).
 local to_be_filed, file
+-- Whether there is in the first of a list what another application has pushed, or what cannot be claimed as it is: in the
+-- first three if this worker has claimed some, and so comes to the others; in the first twenty if it has no room at all.
+-- What has a slot came from its line, and so has what stands behind it, unless somebody else wrote that. The second answer
+-- is true when the list is empty.
+local function is_unusual(list)
+  local first = redis.call('LRANGE', list, most > 0 and -3 or -20, -1)
+  for _, raw in ipairs(first) do if not raw:find('"origin":"oppsync"', 1, true) then return true end end
+  if #first == 0 or most > 0 then return false, #first == 0 end
+  local fault, id = fault_of(first[#first])
+  left.bytes = left.bytes + #first[#first]
+  local state, slot_at = unpack(redis.call('HMGET', job_key(fault and '' or id), 'state', 'slot_at'))
+  return not state or (state == 'queued' and not slot_at)
+end
+
 -- Take what is in the lanes. Until there is `to_be_filed`, whatever is not simply claimed stays where it was, and true is
 -- returned.
 local function take()
@@ -68,6 +86,12 @@ local function take()
     -- What there is no room for stays where it was; behind it may be what needs none.
     local kept, none_left, unusual = {}, false, false
     while filed < FILE_MOST and #buried < most + FILE_MOST and not worn_out() do
+      if #claimed == most and not to_be_filed then
+        -- No room is left. Behind what stays where it is may be what needs none.
+        unusual, none_left = is_unusual(list)
+        none_left = none_left or most == 0
+        break
+      end
       local raw = redis.call('RPOP', list)
       if not raw then
         none_left = true
@@ -99,7 +123,7 @@ local function take()
         file(job, due, raw)
       elseif #claimed < most then
         local tag = int(redis.call('INCR', P .. 'claim-seq')) .. mark
-        redis.call('HSET', claim_key(tag), 'job', said, 'queue', queue, 'message', raw, 'worker', worker, 'own', own,
+        redis.add('HSET', claim_key(tag), 'job', said, 'queue', queue, 'message', raw, 'worker', worker, 'own', own,
           unpack(own == '0' and { 'asks', redis.sha1hex(m.body) } or {}))
         redis.call('ZADD', P .. 'leases', int(now + lease_ms), tag)
         -- What a worker must read keeps its place in the order all the same.
@@ -124,7 +148,7 @@ local function answer()
   if #claimed > 0 then
     local tags = {}
     for i, one in ipairs(claimed) do tags[i] = one[1] end
-    redis.call('HSET', asked, 'question', question, 'claims', table.concat(tags, ' '))
+    redis.known('HSET', asked, { before, given }, 'question', question, 'claims', table.concat(tags, ' '))
     -- Claims of which nobody has heard for a lease are restored, and are somebody else's then.
     redis.call('PEXPIRE', asked, lease_ms)
   end
@@ -136,6 +160,7 @@ if not take() then return answer() end
 
 -- #level
 -- #include life
+-- #first int job_key claim_key ring worn_out fault_of is_unusual take answer
 -- #include contract
 -- RFC 4648, section 4: four characters are three bytes. Sums of two looked-up numbers, eight groups a step: a quarter of
 -- the time that shifting each character takes.

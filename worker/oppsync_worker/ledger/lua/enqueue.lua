@@ -11,7 +11,47 @@
 local token, place, EACH = ARGV[1], tonumber(ARGV[2]), 11
 local batch = P .. 'idem::batch:' .. token
 if place > 0 and redis.call('GET', batch) ~= tostring(place - 1) then return 'out of turn' end
+local now = now_ms()
 
+-- The usual case in a backlog, kept short: a create that nobody knows, behind others of its instance, whose next look lies
+-- ahead. Anything else is left to the library, and nothing was written then.
+local function join_backlog(id, kind, instance, lane, key, ref, _, not_before, deadline, digest, message)
+  local due = kind == CREATE and redis.call('ZSCORE', P .. 'slots', instance)
+  if not due or tonumber(due) <= now or tonumber(not_before) > now then return false end
+  local entry, idem = P .. 'job:' .. id, P .. 'idem:' .. instance .. ':' .. key
+  if redis.call('EXISTS', entry, P .. 'hold:' .. instance) > 0 or (key ~= '' and redis.call('GET', idem))
+    or (ref ~= '' and redis.call('EXISTS', P .. 'record:' .. instance .. ':ref:' .. ref) == 1) then
+    return false
+  end
+  local fields = { 'state', 'waiting', 'message', message, 'kind', kind, 'instance', instance, 'at', now, 'lane', lane, 'digest',
+    digest }
+  local function know(name, value)
+    fields[#fields + 1] = name
+    fields[#fields + 1] = value
+  end
+  if key ~= '' then
+    know('key', key)
+    redis.call('SET', idem, id)
+  end
+  if ref ~= '' then
+    know('ref', ref)
+    redis.call('HSET', P .. 'making:' .. instance, ref, id)
+  end
+  if deadline ~= '0' then know('deadline', deadline) end
+  redis.add('HSET', entry, unpack(fields))
+  redis.call('ZADD', P .. 'waiting:' .. instance, (lane == 'interactive' and 0 or 1e13) + now, id)
+  if deadline ~= '0' then redis.call('ZADD', P .. 'expiring', deadline, id) end
+  return true
+end
+
+-- One job that goes into a backlog needs none of the library, which takes as long to build as all else here.
+local alone = token == '' and #ARGV == 2 + EACH
+if alone and join_backlog(unpack(ARGV, 3)) then return { { ARGV[3], 1 } } end
+
+-- #level
+-- #include life
+-- #first now_ms join_backlog int num job_key queue_of ring read line_of join is_behind first_of unsure_for inherit
+-- #first budget_of barred_until has_hand take_place take_slot enter
 local function conflict(standing, which)
   local kind, instance = unpack(redis.call('HMGET', job_key(standing), 'kind', 'instance'))
   return { standing, -1, which, kind or '', instance or '' }
@@ -26,17 +66,7 @@ local function stands(other)
   return false
 end
 
--- The usual case in a backlog, kept short: a create behind others of its instance, whose next look lies ahead.
-local function is_in_backlog(instance, ref, now)
-  local due = tonumber(redis.call('ZSCORE', P .. 'slots', instance) or 0)
-  return due > now and redis.call('EXISTS', P .. 'hold:' .. instance) == 0
-    and (ref == '' or redis.call('EXISTS', P .. 'record:' .. instance .. ':ref:' .. ref) == 0)
-end
-
--- Where everything else goes: below.
-local put
-
-local function enqueue(id, kind, instance, lane, key, ref, target, not_before, deadline, digest, message, backlog_at)
+local function enqueue(id, kind, instance, lane, key, ref, target, not_before, deadline, digest, message)
   not_before, deadline = tonumber(not_before), tonumber(deadline)
   if stands(id) then
     -- Of a message that nobody could read, only the id is known.
@@ -56,9 +86,8 @@ local function enqueue(id, kind, instance, lane, key, ref, target, not_before, d
     end
     redis.call('SET', idem, id)
   end
-  local now = backlog_at or now_ms()
-  local job = { id = id, kind = kind, instance = instance, lane = lane, at = int(now) }
-  local fields = { 'kind', kind, 'instance', instance, 'at', job.at, 'lane', lane, 'digest', digest }
+  local job = { id = id, kind = kind, instance = instance, lane = lane, at = now }
+  local fields = { 'kind', kind, 'instance', instance, 'at', now, 'lane', lane, 'digest', digest }
   local function know(name, value)
     job[name] = value
     fields[#fields + 1] = name
@@ -69,42 +98,22 @@ local function enqueue(id, kind, instance, lane, key, ref, target, not_before, d
   if target ~= '' then know('target', target) end
   if deadline > 0 then know('deadline', int(deadline)) end
   if ref ~= '' and kind == CREATE then redis.call('HSET', P .. 'making:' .. instance, ref, id) end
-  if backlog_at or (kind == CREATE and not_before <= now and is_in_backlog(instance, ref, now)) then
-    redis.call('HSET', job_key(id), 'state', 'waiting', 'message', message, unpack(fields))
-    redis.call('ZADD', P .. 'waiting:' .. instance, int(turn(job)), id)
-    if job.deadline then redis.call('ZADD', P .. 'expiring', job.deadline, id) end
+  inherit(job)
+  fields[8] = job.lane
+  if not_before > now then
+    redis.call('HSET', job_key(id), unpack(fields))
+    move(job, 'scheduled', now, message, not_before)
   else
-    put(job, fields, now, message, not_before)
+    if kind == UPDATE then join(job) end
+    enter(job, fields, now, message)
   end
   return { id, 1 }
 end
 
--- One job that goes into a backlog needs none of the library, which takes as long to build as all else here.
-if token == '' and #ARGV == 2 + EACH then
-  local _, kind, instance, _, _, ref, _, not_before = unpack(ARGV, 3)
-  local now = now_ms()
-  if kind == CREATE and tonumber(not_before) <= now and is_in_backlog(instance, ref, now) then
-    local one = { unpack(ARGV, 3) }
-    one[EACH + 1] = now
-    return { enqueue(unpack(one)) }
-  end
-end
-
--- #level
--- #include life
-function put(job, fields, now, message, not_before)
-  inherit(job)
-  fields[8] = job.lane
-  if not_before > now then
-    redis.call('HSET', job_key(job.id), unpack(fields))
-    move(job, 'scheduled', now, message, not_before)
-  else
-    if job.kind == UPDATE then join(job) end
-    enter(job, fields, now, message)
-  end
-end
-
 local answers = {}
-for at = 3, #ARGV, EACH do answers[#answers + 1] = enqueue(unpack(ARGV, at, at + EACH - 1)) end
+for at = 3, #ARGV, EACH do
+  local one = not alone and join_backlog(unpack(ARGV, at, at + EACH - 1)) and { ARGV[at], 1 }
+  answers[#answers + 1] = one or enqueue(unpack(ARGV, at, at + EACH - 1))
+end
 if token ~= '' then redis.call('SET', batch, place, 'EX', 60) end
 return answers

@@ -73,8 +73,9 @@ local function close_inquiry(job)
 end
 
 -- Move a job from the state it is in to `to`. `message` is where the job's message is now, if not in its hash.
--- `score` orders it within its new place; `more` fields are written with it. A queued job is the first of its lane.
-function move(job, to, now, message, score, more)
+-- `score` orders it within its new place; `more` fields are written with it, and `before` is what these fields were, `state`
+-- and `since` first, where that is known. A queued job is the first of its lane.
+function move(job, to, now, message, score, more, before)
   local from = state_of(job)
   -- One that has just come has no state to leave.
   if not (to == 'queued' and not job.state) and not ((' ' .. (LEGAL[from] or '') .. ' '):find(' ' .. to .. ' ', 1, true)) then
@@ -85,14 +86,21 @@ function move(job, to, now, message, score, more)
   message = message or job.message
   local key = job_key(job.id)
   local left = place_of(from, job)
-  if left then redis.call('ZREM', left, job.id) end
+  if left and job.score then
+    redis.known('ZREM', left, job.score, job.id)
+  elseif left then
+    redis.call('ZREM', left, job.id)
+  end
   local place = place_of(to, job)
   if place then
-    redis.call('HSET', key, 'state', to, 'since', int(now), unpack(kept and {} or { 'message', message or '' }))
-    redis.call('ZADD', place, int(score or now), job.id)
+    redis.call('HSET', key, 'state', to, 'since', num(now), unpack(kept and {} or { 'message', message or '' }))
+    redis.call('ZADD', place, num(score or now), job.id)
     if to == 'held' then redis.call('SADD', P .. 'holding', job.instance) end
+  elseif before then
+    redis.known('HSET', key, before, 'state', to, 'since', num(now), unpack(more))
+    if job.message then redis.known('HDEL', key, job.message, 'message') end
   else
-    redis.call('HSET', key, 'state', to, 'since', int(now), unpack(more or {}))
+    redis.call('HSET', key, 'state', to, 'since', num(now), unpack(more or {}))
     if job.message then redis.call('HDEL', key, 'message') end
   end
   if to == 'queued' then
@@ -152,10 +160,14 @@ local function expire(job, now, message, ttl_s)
 end
 
 -- The CRM has it: the outcome is written, updates that waited for the record go on. `more` fields are written with it, and
--- `gone` ones deleted.
-local function succeed(job, now, message, opportunity_id, result, ttl_s, more, gone)
-  move(job, 'succeeded', now, message, nil, { 'opportunity_id', opportunity_id, unpack(more or {}) })
-  redis.call('HDEL', job_key(job.id), 'cause', 'detail', unpack(gone or {}))
+-- `gone` ones deleted, which are `cause` and `detail` if nobody says. What is written was `before` (move).
+local function succeed(job, now, message, opportunity_id, result, ttl_s, more, gone, before)
+  move(job, 'succeeded', now, message, nil, { 'opportunity_id', opportunity_id, unpack(more or {}) }, before)
+  if not gone then
+    redis.call('HDEL', job_key(job.id), 'cause', 'detail')
+  elseif gone[1] then
+    redis.call('HDEL', job_key(job.id), unpack(gone))
+  end
   write_result(job.id, 'SUCCESS', result, now, ttl_s)
   retire(job, ttl_s)
   if job.ref and job.kind == CREATE then

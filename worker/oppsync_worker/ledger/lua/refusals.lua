@@ -78,12 +78,12 @@ local function refused(job, a, now)
   return 'scheduled'
 end
 
--- The job succeeded: the credential of its instance is good.
-local function accepted(job)
+-- The job succeeded: the credential of its instance is good. `mood` is what `mood_of` has read before.
+local function accepted(job, mood)
   local budget = P .. 'budget:' .. job.instance
   if job.place then redis.call('ZREM', P .. 'refused:' .. job.instance, job.id) end
-  if redis.call('HDEL', budget, 'refusals') == 1 then
-    redis.call('HDEL', budget, 'refused', 'refused_at')
+  if mood[8] then
+    redis.call('HDEL', budget, 'refusals', 'refused', 'refused_at')
     redis.call('HINCRBY', budget, 'proofs', 1)
   end
 end

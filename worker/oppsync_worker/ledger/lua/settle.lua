@@ -1,6 +1,9 @@
 -- #include life
 -- #include slots
 -- #include refusals
+-- #first int num now_ms job_key claim_key queue_of read state_of iso seconds write_result let_go ring place_of move retire succeed
+-- #first budget_of barred_until has_hand take_place leave_place take_slot wants_slots head_of hand_over grant free free_slot
+-- #first mood_of pulse accepted line_of first_of wake forget_letter leave wrote resolve note
 -- The end of a claim: acknowledge, change the ledger, take effect, all at once; refused when the owner is stale.
 -- ARGV: tag, id, to, ttl_s, then names and values of:
 --   delay        ms until it is tried again (scheduled)
@@ -29,7 +32,7 @@ local now, key = now_ms(), job_key(id)
 local message, own, queue, whose, asks = unpack(redis.call('HMGET', claim_key(tag), 'message', 'own', 'queue', 'job', 'asks'))
 -- A promoted replica that lacked the last claims has given the tag away again.
 if whose and whose ~= id then message = nil end
-local job = read(id)
+local job, v = read(id, 'since', 'opportunity_id', 'success', 'cause', 'detail', 'crashes')
 local known = job.kind and job.kind ~= '' and job.instance ~= ''
 if message and job.token ~= tag and is_another(job, own, asks) then
   -- Another message under a taken id, and a bad one: the job is left alone, wherever it is.
@@ -62,15 +65,16 @@ if not known then
   redis.call('HSET', key, 'kind', a.kind or '', 'instance', a.instance or '', 'lane', a.lane or job.lane, 'at',
     job.at or int(now))
   if own == '0' then redis.call('HSET', key, 'foreign', '1', 'asks', asks or '') end
-  job = read(id)
+  job, v = read(id, 'since', 'opportunity_id', 'success', 'cause', 'detail', 'crashes')
 end
 
+local mood = (a.beat or to == 'succeeded') and not a.refusals and mood_of(job.instance) or nil
 if a.refusals then
   to = refused(job, a, now)
 elseif to == 'succeeded' then
-  accepted(job)
+  accepted(job, mood)
 end
-if a.beat then pulse(job.instance, id, a.beat, now) end
+if a.beat then pulse(job.instance, id, a.beat, now, mood) end
 if a.cool_ms and not a.refusals then cool_down(job.instance, now, tonumber(a.cool_ms), tonumber(a.limit or nil)) end
 if a.refund and job.token == tag then redis.call('HINCRBY', key, 'attempts', -1) end
 if a.wrote and job.record then wrote(job, cjson.decode(a.wrote)) end
@@ -83,7 +87,10 @@ if to == 'succeeded' then
   end
   -- The attempt is the last line of the history. In the job's own entry: a key more for every job would cost more than the
   -- line. A worker that came to an end with the job was not taken down by it (`crashes`).
-  succeed(job, now, message, a.opportunity_id, a.result, ttl_s, a.attempt and { 'success', a.attempt }, { 'crashes' })
+  local gone = {}
+  for i, name in ipairs({ 'cause', 'detail', 'crashes' }) do if v[19 + i] then gone[#gone + 1] = name end end
+  succeed(job, now, message, a.opportunity_id, a.result, ttl_s, a.attempt and { 'success', a.attempt }, gone,
+    { job.state, v[17], v[18], v[19] })
 elseif to == 'waiting' then
   stand_in_line(job, now, message)
 elseif to == 'dead' and own == '0' and job.key and job.state == 'queued' and redis.call('HEXISTS', key, 'digest') == 0 then
@@ -102,7 +109,7 @@ else
   move(job, to, now, message, (to == 'scheduled' and now + tonumber(a.delay)) or (to == 'held' and turn(job)) or nil)
 end
 if message then let_go(tag) end
-free_slot(job, now)
+free_slot(job, now, mood)
 if to ~= 'succeeded' then
   redis.call('HDEL', key, 'crashes')
   if a.attempt then note(id, a.attempt) end

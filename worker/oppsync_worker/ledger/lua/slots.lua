@@ -19,11 +19,11 @@
 local function budget_of(instance, now)
   local v = redis.call('HMGET', P .. 'budget:' .. instance, 'requests', 'window_ms', 'concurrency', 'call_ms', 'next',
     'cool_until', 'learned', 'learned_at', 'trips', 'open_until', 'trial_until', 'learned_least', 'learned_ms', 'trial', 'unknown')
-  local b = { requests = tonumber(v[1] or nil) or 45, window_ms = tonumber(v[2] or nil) or 60000, concurrency = tonumber(v[3] or nil) or 2,
-    call_ms = tonumber(v[4] or nil) or 60000, next = tonumber(v[5] or nil) or 0, cool_until = tonumber(v[6] or nil) or 0,
-    learned = tonumber(v[7] or nil), learned_at = tonumber(v[8] or nil), trips = tonumber(v[9] or nil) or 0,
-    open_until = tonumber(v[10] or nil) or 0, trial_until = tonumber(v[11] or nil) or 0, learned_least = tonumber(v[12] or nil),
-    learned_ms = tonumber(v[13] or nil), trial = v[14] or nil, unknown = tonumber(v[15] or nil) }
+  local b = { requests = tonumber(v[1] or 45), window_ms = tonumber(v[2] or 60000), concurrency = tonumber(v[3] or 2),
+    call_ms = tonumber(v[4] or 60000), next = v[5] and tonumber(v[5]) or 0, cool_until = v[6] and tonumber(v[6]) or 0,
+    learned = v[7] and tonumber(v[7]), learned_at = v[8] and tonumber(v[8]), trips = v[9] and tonumber(v[9]) or 0,
+    open_until = v[10] and tonumber(v[10]) or 0, trial_until = v[11] and tonumber(v[11]) or 0,
+    learned_least = v[12] and tonumber(v[12]), learned_ms = v[13] and tonumber(v[13]), trial = v[14] or nil, unknown = v[15] }
   -- What a throttle taught is believed for a while, and down to a floor; then the configured figure is tried again.
   if b.learned and now - (b.learned_at or 0) < (b.learned_ms or 3600000) then
     b.requests = math.min(b.requests, math.max(b.learned, b.learned_least or 1))
@@ -54,7 +54,7 @@ end
 local SHARE, FEW = 4, 8
 local function has_hand(instance, b)
   local inflight, calls = P .. 'inflight:' .. instance, P .. 'calls'
-  local own = redis.call('ZCARD', inflight)
+  local own = b.own or redis.call('ZCARD', inflight)
   if b.concurrency > 0 and own >= b.concurrency then return false end
   if own == 0 then return true end
   b.capacity = b.capacity or tonumber(redis.call('GET', P .. 'capacity') or 250)
@@ -64,14 +64,21 @@ local function has_hand(instance, b)
 end
 
 local function take_place(instance, member, till)
-  redis.call('ZADD', P .. 'inflight:' .. instance, int(till), member)
-  redis.call('ZADD', P .. 'calls', int(till), member)
+  till = num(till)
+  redis.call('ZADD', P .. 'inflight:' .. instance, till, member)
+  redis.call('ZADD', P .. 'calls', till, member)
 end
 
--- Returns 1 if it had one.
+-- Returns 1 if it had one. In both places it stands until the same time.
 local function leave_place(instance, member)
-  redis.call('ZREM', P .. 'calls', member)
-  return redis.call('ZREM', P .. 'inflight:' .. instance, member)
+  local inflight = P .. 'inflight:' .. instance
+  local till = redis.call('ZSCORE', inflight, member)
+  if not till then
+    redis.call('ZREM', P .. 'calls', member)
+    return 0
+  end
+  redis.known('ZREM', P .. 'calls', till, member)
+  return redis.known('ZREM', inflight, till, member)
 end
 
 -- One slot for `member`, at most `horizon` ms ahead: when it may send, or nil and when to ask again.
@@ -85,6 +92,7 @@ local function take_slot(instance, member, now, horizon, b)
     -- Places of calls of which nothing was heard are given up only when somebody wants them.
     redis.call('ZREMRANGEBYSCORE', P .. 'inflight:' .. instance, '-inf', int(now))
     redis.call('ZREMRANGEBYSCORE', P .. 'calls', '-inf', int(now))
+    b.own = nil
     -- Whoever of the same instance ends asks at once; the pause is for hands that others have left.
     if not has_hand(instance, b) then return nil, now + 250 end
   end
@@ -93,6 +101,7 @@ local function take_slot(instance, member, now, horizon, b)
     redis.call('HSET', P .. 'budget:' .. instance, 'next', string.format('%.3f', b.next))
   end
   take_place(instance, member, at + b.call_ms)
+  if b.own then b.own = b.own + 1 end
   -- The breaker is half open: this one call tries how the instance is, and all others wait for what comes of it.
   if b.trips > 0 then
     b.trial, b.trial_until = member, at + b.call_ms
@@ -105,6 +114,13 @@ end
 -- together, and one from before a throttle, or before the breaker opened, is void. Without a budget only its place in
 -- flight can grow old.
 local function still_good(instance, member, at, now)
+  -- Mostly nothing has happened that the rest of the budget would tell of.
+  local requests, window_ms, cool_until, trips, learned = unpack(redis.call('HMGET', P .. 'budget:' .. instance, 'requests',
+    'window_ms', 'cool_until', 'trips', 'learned'))
+  if not trips and not learned and (not cool_until or tonumber(cool_until) <= now) then
+    requests = tonumber(requests or 45)
+    return now - at <= (requests > 0 and 500 or 5000), { requests = requests, window_ms = tonumber(window_ms or 60000) }
+  end
   local b = budget_of(instance, now)
   if now - at > (b.requests > 0 and 500 or 5000) or barred_until(b, member, now) > 0 then return false end
   return b.trips == 0 or b.trial == member, b
@@ -135,25 +151,32 @@ end
 
 -- The head of a line. Of a job that goes from its line into its lane no more need be known than this; nil when it is
 -- elsewhere: it is struck off.
-local function head_of(instance, line, head)
-  local state, message, lane = unpack(redis.call('HMGET', job_key(head), 'state', 'message', 'lane'))
+local function head_of(instance, line, head, score)
+  local state, message, lane, since, slot_at = unpack(redis.call('HMGET', job_key(head), 'state', 'message', 'lane', 'since',
+    'slot_at'))
   if state ~= 'waiting' then
     redis.call('ZREM', line, head)
     return
   end
-  return { id = head, instance = instance, state = state, message = message or nil, lane = lane or 'bulk' }
+  return { id = head, instance = instance, state = state, message = message or nil, lane = lane or 'bulk', score = score,
+    before = { state, since, slot_at } }
 end
 
 -- The slots are taken: from their line into their lanes, before all that has none, and the first of them first.
 local function hand_over(granted, now)
-  for i = #granted, 1, -1 do move(granted[i].job, 'queued', now, nil, nil, { 'slot_at', int(granted[i].at) }) end
+  for i = #granted, 1, -1 do
+    local job = granted[i].job
+    move(job, 'queued', now, nil, nil, { 'slot_at', num(granted[i].at) }, job.before)
+  end
 end
 
 -- Hand free slots to the heads of the two lines; while jobs wait too, so many of them (`look_gap`) go between two look-ups.
--- Returns how many were handed out. With `one`, a single one, and when the line is looked at next stays as it was.
-local function grant(instance, now, horizon, most, one)
+-- Returns how many were handed out. With `own`, which says how many calls are in flight, when the line is looked at next
+-- stays as it was.
+local function grant(instance, now, horizon, most, own)
   local line, looking, budget = P .. 'waiting:' .. instance, P .. 'looking:' .. instance, P .. 'budget:' .. instance
-  if redis.call('EXISTS', P .. 'hold:' .. instance) == 1 then
+  local special = redis.call('EXISTS', P .. 'hold:' .. instance, looking) > 0
+  if special and redis.call('EXISTS', P .. 'hold:' .. instance) == 1 then
     redis.call('ZREM', P .. 'slots', instance)
     return 0
   end
@@ -161,13 +184,17 @@ local function grant(instance, now, horizon, most, one)
   -- They stay in the line until all that are granted now are known.
   local granted = {}
   for given = 0, most - 1 do
-    local head, look = redis.call('ZRANGE', line, #granted, #granted)[1], redis.call('ZRANGE', looking, 0, 0)[1]
+    local head, score = unpack(redis.call('ZRANGE', line, #granted, #granted, 'WITHSCORES'))
+    local look = special and redis.call('ZRANGE', looking, 0, 0)[1]
     if not head and not look then
       redis.call('ZREM', P .. 'slots', instance)
       hand_over(granted, now)
       return given
     end
-    b = b or budget_of(instance, now)
+    if not b then
+      b = budget_of(instance, now)
+      b.own = own
+    end
     local looks = look and (not head or tonumber(redis.call('HGET', budget, 'turned') or 0) <= 0)
     local member = looks and 'look:' .. look or head
     local at, again
@@ -180,11 +207,17 @@ local function grant(instance, now, horizon, most, one)
         redis.call('HSET', job_key(look), 'look_at', int(at))
       else
         leave_place(instance, member)
+        b.own = nil
       end
     elseif at then
       if look then redis.call('HINCRBY', budget, 'turned', -1) end
-      local job = head_of(instance, line, head)
-      if job then granted[#granted + 1] = { job = job, at = at } else leave_place(instance, member) end
+      local job = head_of(instance, line, head, score)
+      if job then
+        granted[#granted + 1] = { job = job, at = at }
+      else
+        leave_place(instance, member)
+        b.own = nil
+      end
     elseif again then
       redis.call('ZADD', P .. 'slots', int(again), instance)
       hand_over(granted, now)
@@ -195,7 +228,7 @@ local function grant(instance, now, horizon, most, one)
       if job then move(job, 'held', now, nil, turn(job)) end
     end
   end
-  if not one then redis.call('ZADD', P .. 'slots', int(now), instance) end
+  if not own then redis.call('ZADD', P .. 'slots', int(now), instance) end
   hand_over(granted, now)
   return most
 end
@@ -249,7 +282,7 @@ local function enter(job, fields, now, message)
   local at, again
   if not b.unknown then at, again = take_slot(instance, job.id, now, 250, b) end
   if at then
-    redis.call('HSET', key, 'state', 'queued', 'slot_at', int(at), 'since', int(now), unpack(fields))
+    redis.add('HSET', key, 'state', 'queued', 'slot_at', num(at), 'since', num(now), unpack(fields))
     redis.call('RPUSH', queue_of(job.lane), message)
     ring(queue_of(job.lane))
   else
@@ -259,11 +292,14 @@ local function enter(job, fields, now, message)
   end
 end
 
--- A call is over, or never began: its place in flight is free for the next in line, and so is the trial.
-local function free(instance, member, now)
+-- A call is over, or never began: its place in flight is free for the next in line, and so is the trial. `mood` is what
+-- `mood_of` has read, if it was.
+local function free(instance, member, now, mood)
   local budget = P .. 'budget:' .. instance
   local had = leave_place(instance, member)
-  if redis.call('HGET', budget, 'trial') == member then
+  local trial = mood and mood[3]
+  if not mood then trial = redis.call('HGET', budget, 'trial') end
+  if trial == member then
     redis.call('HDEL', budget, 'trial', 'trial_until')
     had = 1
   end
@@ -272,7 +308,7 @@ local function free(instance, member, now)
     -- Where very many are in flight, places are given again eight at a time: that costs less, and workers claim several at
     -- once. Should calls stop to end in between, the line's next look is a quarter of a second ahead at most.
     local left = redis.call('ZCARD', P .. 'inflight:' .. instance)
-    if left < 100 then grant(instance, now, 250, 1, true) elseif left % 8 == 0 then grant(instance, now, 250, 8, true) end
+    if left < 100 then grant(instance, now, 250, 1, left) elseif left % 8 == 0 then grant(instance, now, 250, 8, left) end
   else
     -- A pause for want of a hand is over; nobody who comes need sit it out.
     redis.call('ZREM', P .. 'slots', instance)
@@ -289,22 +325,28 @@ local function give_back(instance, at, now)
 end
 
 -- A job that is not sent now, or whose call is over.
-local function free_slot(job, now)
+local function free_slot(job, now, mood)
   if job.slot_at then
     redis.call('HDEL', job_key(job.id), 'slot_at')
     give_back(job.instance, tonumber(job.slot_at), now)
   end
   job.slot_at = nil
-  free(job.instance, job.id, now)
+  free(job.instance, job.id, now, mood)
+end
+
+-- What is known of how an instance does (pulse).
+local function mood_of(instance)
+  return redis.call('HMGET', P .. 'budget:' .. instance, 'failures', 'trips', 'trial', 'breaker_failures', 'open_ms',
+    'max_open_ms', 'failed_sends', 'refusals')
 end
 
 -- How an instance does: '1' it answered, '0' it failed. After so many failures in a row the breaker opens, and nobody
 -- calls; then one call at a time tries, and each that fails doubles the pause. A look-up that is answered says nothing of
 -- jobs that fail (`failed_sends`, those of the failures that were no look-ups): SprintHub may read and not write.
-local function pulse(instance, member, beat, now)
+local function pulse(instance, member, beat, now, mood)
   local budget = P .. 'budget:' .. instance
-  local names = { 'failures', 'trips', 'trial', 'breaker_failures', 'open_ms', 'max_open_ms', 'failed_sends' }
-  local failures, trips, trial, most, open_ms, max_ms, failed_sends = unpack(redis.call('HMGET', budget, unpack(names)))
+  mood = mood or mood_of(instance)
+  local failures, trips, trial, most, open_ms, max_ms, failed_sends = unpack(mood)
   local look = member:sub(1, 5) == 'look:'
   trips = tonumber(trips or 0)
   if beat == '1' then
@@ -314,6 +356,7 @@ local function pulse(instance, member, beat, now)
     end
     if failures or trips > 0 then
       redis.call('HDEL', budget, 'failures', 'failed_sends', 'trips', 'open_until', 'trial', 'trial_until')
+      mood[3] = false
     end
     if trips > 0 and wants_slots(instance) then redis.call('ZADD', P .. 'slots', int(now), instance) end
     return
@@ -326,6 +369,7 @@ local function pulse(instance, member, beat, now)
   local pause = math.min(tonumber(max_ms or 300000), tonumber(open_ms or 10000) * 2 ^ math.min(trips, 30))
   redis.call('HSET', budget, 'trips', trips + 1, 'open_until', int(now + pause))
   redis.call('HDEL', budget, 'trial', 'trial_until')
+  mood[3] = false
   if wants_slots(instance) then redis.call('ZADD', P .. 'slots', int(now + pause), instance) end
 end
 
