@@ -5,8 +5,13 @@ from typing import Any
 
 import pytest
 from billiard.einfo import ExceptionWithTraceback
+from celery import Celery
 from celery.exceptions import Ignore, Retry
 from celery.worker import state as celery_state
+from celery.worker.consumer.control import Control
+from celery.worker.consumer.gossip import Gossip
+from celery.worker.consumer.heart import Heart
+from celery.worker.consumer.mingle import Mingle
 from celery.worker.control import Panel
 from celery.worker.request import Request as StockRequest
 
@@ -352,6 +357,59 @@ def test_what_celery_cannot_run_is_buried_before_it_is_acknowledged(
     getattr(made, verb)(*(message if one == "MESSAGE" else one for one in args))
 
     assert done == [(("7", headers), {"cause": cause, "detail": says}), "acknowledged"]
+
+
+def consumer_of(concurrency: int = 2, pool: Any = None, **given: Any) -> Any:
+    """Celery's own making of ours, from the options that a worker was started with."""
+    made: Any = type("Mine", (Consumer,), {"engine": SimpleNamespace()})
+    controller = SimpleNamespace(concurrency=concurrency, use_eventloop=False)
+    app = Celery("app", set_as_current=False, broker="redis://127.0.0.1:1", backend="disabled://")
+    return made(
+        None, app=app, controller=controller, pool=pool or TaskPool.__new__(TaskPool), hostname="w@host", **given
+    )
+
+
+@pytest.mark.parametrize(
+    ("events", "options", "beats"),
+    [
+        (True, {}, True),
+        (True, {"without_heartbeat": False}, True),
+        (True, {"without_heartbeat": True}, False),
+        (True, None, True),
+        (False, {}, False),
+        (False, {"without_heartbeat": True}, False),
+    ],
+)
+def test_a_worker_beats_for_whoever_watches_and_greets_nobody(events: Any, options: Any, beats: Any) -> None:
+    """Flower takes a worker with events and without a heartbeat for dead; whoever wants that has to say it."""
+    made = consumer_of(task_events=events, worker_options=options)
+
+    doing = {type(step) for step in made.steps}
+    assert (Heart in doing) is beats
+    assert doing.isdisjoint({Mingle, Gossip})
+    assert Control in doing
+
+
+def test_a_consumer_answers_what_it_may_and_tells_what_it_consumes() -> None:
+    """Questions only, unless it is told otherwise; the queues are those of this moment."""
+    made = consumer_of()
+    (control,) = (step for step in made.steps if isinstance(step, Control))
+
+    assert control.box.node.handlers.keys() == remote.handlers("inspect").keys()
+    assert "this worker only answers questions" in control.box.node.handlers["shutdown"](None)["error"]
+    made.app.amqp.queues.select(["one", "two"])
+    assert sorted(made.engine.consumed()) == ["one", "two"]
+    made.app.amqp.queues.deselect("two")
+    assert made.engine.consumed() == ["one"]
+
+
+@pytest.mark.parametrize("wrong", [{"pool": SimpleNamespace(is_green=False)}, {"concurrency": 0}])
+def test_a_consumer_over_another_pool_is_not_made(capsys: pytest.CaptureFixture[str], wrong: Any) -> None:
+    """It would claim jobs that nobody sends."""
+    with pytest.raises(SystemExit):
+        consumer_of(**wrong)
+
+    assert capsys.readouterr().err.startswith("oppsync: --")
 
 
 def test_redis_is_waited_for_a_little_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
