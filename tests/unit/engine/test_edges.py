@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
+import click
 import pytest
 from billiard.einfo import ExceptionWithTraceback
 from celery import Celery
@@ -14,6 +15,7 @@ from celery.worker.consumer.heart import Heart
 from celery.worker.consumer.mingle import Mingle
 from celery.worker.control import Panel
 from celery.worker.request import Request as StockRequest
+from click.testing import CliRunner
 
 from oppsync_worker.contract.states import Cause
 from oppsync_worker.engine import consumer, remote, starting
@@ -153,7 +155,9 @@ def test_a_worker_that_only_answers_questions_changes_nothing(caplog: pytest.Log
     ours = {"revoke", "terminate", "enable_events", "disable_events", "add_consumer", "cancel_consumer"}
     for name in ours:
         assert opened[name] is getattr(remote, name)
+    assert set(remote.IMPOSSIBLE) <= set(Panel.data)
     assert closed["enable_events"] is remote.enable_events
+    assert closed["disable_events"] is remote.disable_events
     assert closed["heartbeat"] is Panel.data["heartbeat"]
     assert closed["ping"] is opened["ping"] is Panel.data["ping"]
     said = "this worker only answers questions: it was started with OPPSYNC_REMOTE_CONTROL=inspect"
@@ -264,6 +268,35 @@ def test_another_pool_ends_the_start(
 ) -> None:
     """Wherever it was chosen."""
     assert problems(capsys, options, conf(**settings)) == ([POOL] if refused else [])
+
+
+@pytest.mark.parametrize(
+    ("line", "environ", "refused"),
+    [
+        ([], {}, False),
+        (["--pool", "prefork"], {}, True),
+        (["--pool", "ours"], {}, True),
+        ([], {"WORKER_POOL": "ours"}, True),
+    ],
+)
+def test_a_pool_that_was_asked_for_ends_the_start_whatever_celery_makes_of_it(
+    line: list[str], environ: dict[str, str], refused: Any
+) -> None:
+    """Celery resolves the name after its settings, and gives the settings' pool for the default's name."""
+    found: list[str] = []
+
+    @click.command()
+    @click.option("--pool", default="ours", envvar="WORKER_POOL")
+    def worker(pool: str) -> None:
+        assert pool
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(starting, "refuse", lambda *given: found.extend(given))
+            starting.refuse_what_cannot_be_kept(None, {}, conf())
+
+    done = CliRunner().invoke(worker, line, env=environ)
+
+    assert done.exit_code == 0, done.output
+    assert [f"oppsync: {one}" for one in found] == ([POOL] if refused else [])
 
 
 @pytest.mark.parametrize("option", ["queues", "exclude_queues"])
@@ -396,7 +429,7 @@ def test_a_consumer_answers_what_it_may_and_tells_what_it_consumes() -> None:
     (control,) = (step for step in made.steps if isinstance(step, Control))
 
     assert control.box.node.handlers.keys() == remote.handlers("inspect").keys()
-    assert "this worker only answers questions" in control.box.node.handlers["shutdown"](None)["error"]
+    assert control.box.node.handlers["shutdown"](None)["error"].endswith("OPPSYNC_REMOTE_CONTROL=inspect")
     made.app.amqp.queues.select(["one", "two"])
     assert sorted(made.engine.consumed()) == ["one", "two"]
     made.app.amqp.queues.deselect("two")
