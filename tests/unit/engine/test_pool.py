@@ -169,7 +169,9 @@ def test_a_job_runs_on_the_loop_and_comes_back_on_celerys_thread(pooled: Callabl
     assert job.terminate() is None
 
 
-def test_a_job_needs_nothing_but_something_to_call(pooled: Callable[..., Pooled]) -> None:
+def test_a_job_needs_nothing_but_something_to_call(
+    pooled: Callable[..., Pooled], caplog: pytest.LogCaptureFixture
+) -> None:
     """Neither arguments nor callbacks."""
     one = pooled()
 
@@ -178,6 +180,7 @@ def test_a_job_needs_nothing_but_something_to_call(pooled: Callable[..., Pooled]
 
     assert one.in_flight() == 0
     assert one.unexpected == []
+    assert caplog.records == []
 
 
 def test_a_job_that_celery_would_not_accept_is_not_in_flight(pooled: Callable[..., Pooled]) -> None:
