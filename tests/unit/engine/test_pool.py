@@ -234,6 +234,7 @@ def test_a_cancelled_job_frees_its_place_and_tells_nobody(pooled: Callable[..., 
     assert came == []
     assert one.unexpected == []
     assert one.in_flight() == 0
+    assert job.task.cancelled()
 
 
 def test_a_job_without_success_is_untied_from_its_frames(pooled: Callable[..., Pooled]) -> None:
