@@ -230,11 +230,12 @@ def test_redis_being_away_is_no_answer(watched: Watched, error: Exception) -> No
 def test_a_question_that_hangs_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is waited for a quarter of the patience, and the next look asks no second one while it hangs."""
     one = Watched(monkeypatch, patience_s=0.2)
-    may_answer, names = threading.Event(), []
+    may_answer, was_asked, names = threading.Event(), threading.Event(), []
 
     def hang() -> int:
         thread = threading.current_thread()
         names.append((thread.name, thread.daemon))
+        was_asked.set()
         assert may_answer.wait(10)
         return 9
 
@@ -242,12 +243,14 @@ def test_a_question_that_hangs_is_asked_once(monkeypatch: pytest.MonkeyPatch) ->
     began = time.monotonic()
     assert one.dog._ask() is None
     assert 0.04 < time.monotonic() - began < 4
+    assert was_asked.wait(10)
     assert one.dog._ask() is None
     assert names == [("oppsync-watchdog-redis", True)]
     may_answer.set()
     asking: Any = one.dog._asking
     asking.join(10)
     one.answer = lambda: 1
+    one.dog._answer_s = 10.0
     assert one.dog._ask() == 1
     assert len(one.asked) == 2
 
