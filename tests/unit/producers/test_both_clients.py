@@ -7,6 +7,7 @@ send, how often they look and how long they wait is seen exactly.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice, pairwise
+from math import nan
 from typing import Any
 
 import pytest
@@ -446,6 +447,20 @@ def test_an_id_that_nobody_knows_is_looked_for(
 
     assert str(told.value) == says
     assert at_most - 0.5 <= sum(one.clock.slept) <= at_most
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"timeout_s": nan}, {"appear_s": nan}, {"appear_s": nan, "timeout_s": 1.0}, {"timeout_s": nan, "appear_s": 1}],
+)
+def test_what_is_no_number_is_no_time_to_wait(one: Client, given: dict[str, float]) -> None:
+    """It is less than nothing and more than nothing: such a wait would never end."""
+    one.server.states = in_state(*[""] * 100, "succeeded")
+
+    with pytest.raises(ValueError, match="must be a number of seconds, not NaN"):
+        one.wait("j1", **given)
+
+    assert one.server.asked == one.clock.slept == []
 
 
 def test_a_job_that_was_there_and_is_forgotten_is_told_at_once(one: Client) -> None:
