@@ -7,6 +7,7 @@ import click
 import pytest
 from billiard.einfo import ExceptionWithTraceback
 from celery import Celery
+from celery.bin.worker import worker as worker_command
 from celery.exceptions import Ignore, Retry
 from celery.worker import state as celery_state
 from celery.worker.consumer.control import Control
@@ -244,6 +245,15 @@ def test_so_does_a_setting(capsys: pytest.CaptureFixture[str], setting: str, opt
 
     why = starting.OPTIONS[option][1]
     assert found == ([] if option == "autoscale" else [f"oppsync: Celery's setting {setting}: {why}"])
+
+
+def test_what_is_refused_is_called_as_celery_calls_it() -> None:
+    """Under another name it would be taken, and forgotten."""
+    options = {option.name for option in worker_command.params}
+
+    assert set(starting.OPTIONS) <= options
+    assert {"pool", "queues", "exclude_queues", "concurrency"} <= options
+    assert set(starting.SETTINGS) <= set(Celery(set_as_current=False).conf)
 
 
 POOL = "oppsync: --pool: another pool than this worker's own would claim jobs and send none: leave it out"

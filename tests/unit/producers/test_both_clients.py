@@ -407,7 +407,9 @@ def test_a_job_that_has_ended_is_not_waited_for(one: Client) -> None:
     assert one.clock.slept == []
 
 
-@pytest.mark.parametrize(("timeout_s", "looks"), [(0.0, 1), (0.019, 1), (0.02, 2), (0.0200001, 2), (0.049, 2), (0.051, 3)])
+@pytest.mark.parametrize(
+    ("timeout_s", "looks"), [(0.0, 1), (0.019, 1), (0.02, 2), (0.0200001, 2), (0.049, 2), (0.051, 3)]
+)
 def test_a_wait_never_outlasts_its_time(one: Client, timeout_s: float, looks: int) -> None:
     """A pause that would is not begun."""
     one.server.states = in_state("waiting")
