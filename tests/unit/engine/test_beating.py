@@ -163,6 +163,7 @@ def test_the_stacks_of_all_threads_are_told() -> None:
     may_end.set()
     thread.join(10)
 
+    assert said.startswith(("Thread 0x", "Current thread 0x"))
     assert "in stand_somewhere" in said
     assert "in test_the_stacks_of_all_threads_are_told" in said
 

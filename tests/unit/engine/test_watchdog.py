@@ -302,7 +302,7 @@ async def test_last_words_are_the_stacks_a_line_and_a_report(
     handler = logging.NullHandler()
     handler.flush = lambda: flushed.append("log")  # type: ignore[method-assign]
     watched.beating.loop = asyncio.get_running_loop()
-    task = asyncio.create_task(asyncio.Event().wait(), name="a task that waits")
+    task = asyncio.create_task(asyncio.Event().wait(), name="a task that waits \udcff")
     logging.getLogger().addHandler(handler)
     try:
         await asyncio.sleep(0)
@@ -313,7 +313,7 @@ async def test_last_words_are_the_stacks_a_line_and_a_report(
 
     said = capfd.readouterr().err
     assert "test_watchdog.py" in said
-    assert "a task that waits" in said
+    assert "a task that waits ?" in said
     assert watched.told == [
         ("watchdog", {"reason": "the loop \udcff"}),
         (Hang, "the loop \udcff", None),
