@@ -21,8 +21,9 @@ from mutation.sandbox import Sandbox
 from mutation.targets import ROOT, Target, judged, targets
 
 NOTICED, SURVIVED, JUDGED = "noticed", "survived", "judged"
-FAILED: Final = {1, 2, 3, 4}
-"""Pytest's exit codes for tests that failed, and for modules that cannot even be imported with the fault in them."""
+UNNOTICED: Final = {0, 5}
+"""Exit codes of a run in which nothing failed, or nothing was tested. With any other a test failed, a module could not
+be imported, or the fault took the whole run with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,7 @@ def attempt(
     try:
         for stage in target.stages:
             code, said = box.test(stage, within_s=limits[stage])
-            if code is None or code in FAILED:
+            if code not in UNNOTICED:
                 return Result(target.name, mutant, NOTICED, said, time.monotonic() - began)
     finally:
         box.take_back(mutant, ROOT)

@@ -248,6 +248,8 @@ async def test_no_cookie_is_kept() -> None:
         await client.send(CREATE, settings(), marker=None)
 
         assert len(client._exchange._http.cookies.jar) == 0
+        with pytest.raises(TypeError, match="keeps no cookies"):
+            client._exchange._http.cookies = {"session": "1"}  # type: ignore[assignment]
     assert "cookie" not in crm.requests[1].headers
 
 

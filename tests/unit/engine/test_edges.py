@@ -3,12 +3,20 @@
 from types import SimpleNamespace
 from typing import Any
 
+import click
 import pytest
 from billiard.einfo import ExceptionWithTraceback
+from celery import Celery
+from celery.bin.worker import worker as worker_command
 from celery.exceptions import Ignore, Retry
 from celery.worker import state as celery_state
+from celery.worker.consumer.control import Control
+from celery.worker.consumer.gossip import Gossip
+from celery.worker.consumer.heart import Heart
+from celery.worker.consumer.mingle import Mingle
 from celery.worker.control import Panel
 from celery.worker.request import Request as StockRequest
+from click.testing import CliRunner
 
 from oppsync_worker.contract.states import Cause
 from oppsync_worker.engine import consumer, remote, starting
@@ -148,7 +156,9 @@ def test_a_worker_that_only_answers_questions_changes_nothing(caplog: pytest.Log
     ours = {"revoke", "terminate", "enable_events", "disable_events", "add_consumer", "cancel_consumer"}
     for name in ours:
         assert opened[name] is getattr(remote, name)
+    assert set(remote.IMPOSSIBLE) <= set(Panel.data)
     assert closed["enable_events"] is remote.enable_events
+    assert closed["disable_events"] is remote.disable_events
     assert closed["heartbeat"] is Panel.data["heartbeat"]
     assert closed["ping"] is opened["ping"] is Panel.data["ping"]
     said = "this worker only answers questions: it was started with OPPSYNC_REMOTE_CONTROL=inspect"
@@ -237,6 +247,15 @@ def test_so_does_a_setting(capsys: pytest.CaptureFixture[str], setting: str, opt
     assert found == ([] if option == "autoscale" else [f"oppsync: Celery's setting {setting}: {why}"])
 
 
+def test_what_is_refused_is_called_as_celery_calls_it() -> None:
+    """Under another name it would be taken, and forgotten."""
+    options = {option.name for option in worker_command.params}
+
+    assert set(starting.OPTIONS) <= options
+    assert {"pool", "queues", "exclude_queues", "concurrency"} <= options
+    assert set(starting.SETTINGS) <= set(Celery(set_as_current=False).conf)
+
+
 POOL = "oppsync: --pool: another pool than this worker's own would claim jobs and send none: leave it out"
 
 
@@ -259,6 +278,35 @@ def test_another_pool_ends_the_start(
 ) -> None:
     """Wherever it was chosen."""
     assert problems(capsys, options, conf(**settings)) == ([POOL] if refused else [])
+
+
+@pytest.mark.parametrize(
+    ("line", "environ", "refused"),
+    [
+        ([], {}, False),
+        (["--pool", "prefork"], {}, True),
+        (["--pool", "ours"], {}, True),
+        ([], {"WORKER_POOL": "ours"}, True),
+    ],
+)
+def test_a_pool_that_was_asked_for_ends_the_start_whatever_celery_makes_of_it(
+    line: list[str], environ: dict[str, str], refused: Any
+) -> None:
+    """Celery resolves the name after its settings, and gives the settings' pool for the default's name."""
+    found: list[str] = []
+
+    @click.command()
+    @click.option("--pool", default="ours", envvar="WORKER_POOL")
+    def worker(pool: str) -> None:
+        assert pool
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(starting, "refuse", lambda *given: found.extend(given))
+            starting.refuse_what_cannot_be_kept(None, {}, conf())
+
+    done = CliRunner().invoke(worker, line, env=environ)
+
+    assert done.exit_code == 0, done.output
+    assert [f"oppsync: {one}" for one in found] == ([POOL] if refused else [])
 
 
 @pytest.mark.parametrize("option", ["queues", "exclude_queues"])
@@ -352,6 +400,59 @@ def test_what_celery_cannot_run_is_buried_before_it_is_acknowledged(
     getattr(made, verb)(*(message if one == "MESSAGE" else one for one in args))
 
     assert done == [(("7", headers), {"cause": cause, "detail": says}), "acknowledged"]
+
+
+def consumer_of(concurrency: int = 2, pool: Any = None, **given: Any) -> Any:
+    """Celery's own making of ours, from the options that a worker was started with."""
+    made: Any = type("Mine", (Consumer,), {"engine": SimpleNamespace()})
+    controller = SimpleNamespace(concurrency=concurrency, use_eventloop=False)
+    app = Celery("app", set_as_current=False, broker="redis://127.0.0.1:1", backend="disabled://")
+    return made(
+        None, app=app, controller=controller, pool=pool or TaskPool.__new__(TaskPool), hostname="w@host", **given
+    )
+
+
+@pytest.mark.parametrize(
+    ("events", "options", "beats"),
+    [
+        (True, {}, True),
+        (True, {"without_heartbeat": False}, True),
+        (True, {"without_heartbeat": True}, False),
+        (True, None, True),
+        (False, {}, False),
+        (False, {"without_heartbeat": True}, False),
+    ],
+)
+def test_a_worker_beats_for_whoever_watches_and_greets_nobody(events: Any, options: Any, beats: Any) -> None:
+    """Flower takes a worker with events and without a heartbeat for dead; whoever wants that has to say it."""
+    made = consumer_of(task_events=events, worker_options=options)
+
+    doing = {type(step) for step in made.steps}
+    assert (Heart in doing) is beats
+    assert doing.isdisjoint({Mingle, Gossip})
+    assert Control in doing
+
+
+def test_a_consumer_answers_what_it_may_and_tells_what_it_consumes() -> None:
+    """Questions only, unless it is told otherwise; the queues are those of this moment."""
+    made = consumer_of()
+    (control,) = (step for step in made.steps if isinstance(step, Control))
+
+    assert control.box.node.handlers.keys() == remote.handlers("inspect").keys()
+    assert control.box.node.handlers["shutdown"](None)["error"].endswith("OPPSYNC_REMOTE_CONTROL=inspect")
+    made.app.amqp.queues.select(["one", "two"])
+    assert sorted(made.engine.consumed()) == ["one", "two"]
+    made.app.amqp.queues.deselect("two")
+    assert made.engine.consumed() == ["one"]
+
+
+@pytest.mark.parametrize("wrong", [{"pool": SimpleNamespace(is_green=False)}, {"concurrency": 0}])
+def test_a_consumer_over_another_pool_is_not_made(capsys: pytest.CaptureFixture[str], wrong: Any) -> None:
+    """It would claim jobs that nobody sends."""
+    with pytest.raises(SystemExit):
+        consumer_of(**wrong)
+
+    assert capsys.readouterr().err.startswith("oppsync: --")
 
 
 def test_redis_is_waited_for_a_little_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

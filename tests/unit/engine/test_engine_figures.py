@@ -128,6 +128,7 @@ def test_it_connects_with_bounded_patience() -> None:
     assert isinstance(retry._backoff, NoBackoff)
     assert {name: given[name] for name in connection_options()} == connection_options()
     assert given["db"] == 3
+    assert made.redis_url == "redis://127.0.0.1:1/3"
 
 
 def test_claims_are_asked_for_with_the_lease_in_milliseconds(one: Engine, ledger: Ledger) -> None:
@@ -734,6 +735,29 @@ def test_a_retry_asks_for_what_it_was_given(app: Celery, one: Engine, monkeypatc
     assert first == (one, "7", REPORT, Asked(5, 2, "ValueError"), SETTINGS)
     assert second[3] == Asked(None, None, "Retry")
     assert task.retry(throw=False).when == 7.5
+
+
+def test_how_often_a_task_may_be_retried_is_its_own_to_say(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless a call says otherwise; no retry at all is a number too."""
+    task, asked = asking(app, monkeypatch, verdicts.Retry(1))
+    monkeypatch.setattr(task, "max_retries", 9)
+
+    for given in ({}, {"max_retries": 2}, {"max_retries": 0}):
+        with pytest.raises(Retry):
+            task.retry(**given)
+
+    assert [one[3].most for one in asked] == [9, 2, 0]
+
+
+def test_a_task_that_was_called_as_a_function_is_not_put_back(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no job: what it was to be retried for is raised, as Celery does it."""
+    task, asked = asking(app, monkeypatch, verdicts.Retry(1))
+    task.request.called_directly = True
+
+    with pytest.raises(ValueError, match="x"):
+        task.retry(exc=ValueError("x"))
+
+    assert asked == []
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 
 import kombu.utils.json
 import pytest
+from celery import Celery
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,6 +48,30 @@ def test_our_own_message_passes_with_the_claims_tag() -> None:
 
     assert payload["properties"]["delivery_tag"] == payload["headers"][TAG_HEADER] == "41"
     assert json.loads(payload["body"])[1]["title"] == "Ação"
+
+
+def test_celery_is_given_what_its_own_producers_write() -> None:
+    """Every header that it reads is there, so that none is a default of some version's; nothing to be called after."""
+    theirs = Celery(set_as_current=False, broker="memory://").amqp.as_task_v2(
+        str(JOB.job_id), "opportunities.create", ignore_result=True, argsrepr="", kwargsrepr=""
+    )
+
+    ours = prepare(claimed(encode(JOB)))
+
+    assert ours["headers"].pop(TAG_HEADER) == "41"
+    of_no_group_and_no_host = {"group_index", "origin", "replaced_task_nesting"}
+    assert ours["headers"] == {
+        name: value for name, value in theirs.headers.items() if name not in of_no_group_and_no_host
+    }
+    assert ours["properties"] == {
+        **theirs.properties,
+        "delivery_mode": 2,
+        "delivery_info": {"exchange": "", "routing_key": "opportunities.bulk"},
+        "priority": 0,
+        "body_encoding": "utf-8",
+        "delivery_tag": "41",
+    }
+    assert (ours["content-type"], ours["content-encoding"]) == ("application/json", "utf-8")
 
 
 def test_a_base64_body_is_made_plain() -> None:
@@ -89,6 +114,8 @@ def test_eta_and_expires_become_the_jobs_own_times() -> None:
         ({"headers": {"eta": "soon"}}, Cause.INVALID),
         ({"headers": {"expires": 17}}, Cause.INVALID),
         ({"headers": {"eta": {"a": 1}}}, Cause.INVALID),
+        ({"headers": {"eta": "2099-01-01T00:00:00"}}, Cause.INVALID),
+        ({"headers": {"expires": "2099-01-01"}}, Cause.INVALID),
         ({"headers": {"task": ["opportunities.create"]}}, Cause.MALFORMED),
         ({"headers": {"id": 7}}, Cause.MALFORMED),
         ({"headers": {"compression": "application/x-gzip"}}, Cause.UNDECODABLE),
@@ -111,6 +138,8 @@ def test_what_cannot_be_run_is_named(parts: dict[str, Any], cause: Cause) -> Non
         prepare(claimed(json.dumps(whole)))
 
     assert refused.value.cause is cause
+    if cause is Cause.INVALID:
+        assert refused.value.task == "opportunities.create"
 
 
 @given(
@@ -171,6 +200,14 @@ def test_what_is_to_be_called_afterwards_is_refused_by_name(name: str, word: str
 
     assert refused.value.cause is Cause.INVALID
     assert refused.value.task == "opportunities.create"
+
+
+@pytest.mark.parametrize("third", [None, {}, {"callbacks": None, "chain": []}])
+def test_nothing_to_be_called_afterwards_is_nothing_to_refuse(third: Any) -> None:
+    """However it is written."""
+    body = json.dumps([[], {"instance": "acme"}, third])
+
+    assert fields_of(prepare(changed(body=body))) == {"instance": "acme", "lane": "bulk"}
 
 
 def test_the_third_part_of_a_body_names_neither_claim_nor_job() -> None:

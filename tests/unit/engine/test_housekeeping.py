@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
@@ -282,6 +283,22 @@ async def test_a_clock_that_jumped_is_told_once(house: House) -> None:
         ("notice", "clock_jumped", ("ahead_ms", 5_000)),
         ("notice", "clock_jumped", ("ahead_ms", 7_000)),
     ]
+
+
+async def test_a_clock_that_jumped_before_this_worker_came_is_told(house: House) -> None:
+    """A millisecond counts."""
+    house.answers = [promoted(ahead_ms=1)]
+
+    await house.one._promote()
+
+    assert house.told == [("notice", "clock_jumped", ("ahead_ms", 1))]
+
+
+def test_the_steady_clock_is_in_milliseconds() -> None:
+    """And goes on while the machine sleeps, where there is such a clock."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+    assert module._steady_ms() == pytest.approx(time.clock_gettime(clock) * 1_000, abs=5_000)
 
 
 @pytest.mark.parametrize(("concurrency", "takes"), [(1, 4), (12, 48), (13, 50), (200, 50)])

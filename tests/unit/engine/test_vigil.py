@@ -53,6 +53,11 @@ def test_a_consumer_that_does_not_poll_is_a_hang() -> None:
     assert "4 messages wait and there is room for 2" in said
 
 
+def test_one_message_and_room_for_one_are_a_reason() -> None:
+    """The last hand counts."""
+    assert "1 messages wait and there is room for 1" in str(watched(*moving("turns", "moves", waiting=1, room=1)))
+
+
 def test_claims_that_do_not_move_are_a_hang() -> None:
     """Later than the others: a call may take its time."""
     assert "1 claims are in hand and nothing has moved for 150 s" in str(watched(*moving("turns", "polled")))

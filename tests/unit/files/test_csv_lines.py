@@ -152,6 +152,17 @@ def test_a_record_that_cannot_be_taken_apart_is_one_bad_line(write: Write, row: 
     assert says in message
 
 
+def test_only_a_row_with_too_many_cells_is_told_of_quotes(write: Write) -> None:
+    """Where some are missing, no delimiter stood in a text."""
+    short, long = lines(write(rows("create,acme,12", f"{GOOD},1")))
+
+    assert only_problem(short) == ("", "has 3 cells, but the header has 7 columns")
+    assert only_problem(long) == (
+        "",
+        "has 8 cells, but the header has 7 columns; a text that holds the delimiter must stand in quotes",
+    )
+
+
 def test_reading_goes_on_after_a_line_that_is_too_long(write: Write) -> None:
     """The next line has its own right number."""
     path = write(rows("x" * 1_000_000, GOOD, 'create,acme,12,"a"b,159,,', GOOD))

@@ -68,6 +68,14 @@ def test_without_a_kind_column_the_kind_must_be_given() -> None:
     assert read(f"{OWN},kind", kind=None).columns[-1] == Column("kind", custom=False)
 
 
+def test_a_custom_field_is_not_ours_whatever_it_is_called() -> None:
+    """Else a file of updates would be taken for one that names its kinds, and a create for one that has a title."""
+    with pytest.raises(UnreadableFile, match="has no column 'kind'"):
+        read(f"{OWN},fields.kind", kind=None)
+    with pytest.raises(UnreadableFile, match="has no column 'title'"):
+        read("instance,funnel_id,crm_column,fields.title")
+
+
 def test_what_every_line_needs_may_come_from_a_default() -> None:
     """A file for one funnel need not repeat it."""
     header = read("title;crm_column", given=("instance", "funnel_id", "lane"))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from oppsync.files import BadLine, GoodLine, Line, UnreadableFile, read_jobs
-from oppsync_worker.contract.names import MAX_JOB_BYTES
+from oppsync.files import BadLine, GoodLine, Line, UnreadableFile, json_lines, read_jobs
+from oppsync_worker.contract.names import MAX_JOB_BYTES, Kind
 
 Write = Callable[..., Path]
 GOOD = '{"kind":"create","instance":"acme","funnel_id":12,"title":"Renewal","crm_column":159'
@@ -150,3 +150,18 @@ def test_a_file_called_json_is_told_about_json_lines(write: Write) -> None:
     """Whatever stands in it."""
     with pytest.raises(UnreadableFile, match="not JSON lines"):
         lines(write(GOOD + "}", name="jobs.json"))
+
+
+def test_a_line_of_unknown_names_costs_twenty_suggestions(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is a search among all names, and a hostile line can hold ten thousand."""
+    asked: list[str] = []
+    monkeypatch.setattr(json_lines, "suggestion", lambda name: asked.append(name) or f"not {name}")
+
+    (line,) = lines(write(json.dumps({f"x{number}": 1 for number in range(1_000)})), kind=Kind.CREATE)
+
+    assert asked == [f"x{number}" for number in range(20)]
+    assert isinstance(line, BadLine)
+    assert [problem.message for problem in line.problems[:20]] == [
+        f"is not a field of a job; not {name}" for name in asked
+    ]
+    assert line.problems[20].message.startswith("and ")

@@ -7,12 +7,14 @@ import os
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from oppsync.files import FileChanged, GoodLine, UnreadableFile, check, read_jobs
+from oppsync.files.source import Fingerprint, Source
 from oppsync.files.splitting import split_lines
 
 HEADER = b"kind,instance,funnel_id,title,crm_column\n"
@@ -186,3 +188,33 @@ def test_lines_do_not_depend_on_how_they_were_cut_into_chunks(parts: list[bytes]
     found = list(split_lines(chunks, limit=5))
 
     assert found == [line if len(line) <= 5 else None for line in whole.splitlines(keepends=True)]
+
+
+@pytest.mark.parametrize("how", ["to its end", "broken off", "changed"])
+def test_a_file_is_let_go_of_as_soon_as_its_pass_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """By us, not by whenever the collector comes: Windows cannot move a file that is open."""
+    opened: list[io.FileIO] = []
+    really = Path.open
+
+    def noted(path: Path, *args: Any, **given: Any) -> Any:
+        opened.append(really(path, *args, **given))
+        return opened[-1]
+
+    path = tmp_path / "a.csv"
+    path.write_bytes(HEADER + ROW)
+    monkeypatch.setattr(Path, "open", noted)
+
+    if how == "changed":
+        with pytest.raises(FileChanged) as kept:
+            Source(path, expect=Fingerprint(1, 2, "3"))
+        assert kept.traceback
+    else:
+        with Source(path) as source:
+            chunks = source.chunks()
+            assert next(chunks) == HEADER + ROW
+            if how == "to its end":
+                assert list(chunks) == []
+
+    assert [one.closed for one in opened] == [True]

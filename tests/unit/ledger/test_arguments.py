@@ -499,6 +499,16 @@ def test_every_list_that_a_message_can_lie_in_is_known() -> None:
     ]
 
 
+def test_every_place_that_instances_share_is_held_against_its_state() -> None:
+    """By the names that entries and keys have."""
+    assert {State(state): place for state, place in sweeping.PLACES.items()} == {
+        State.SCHEDULED: "oppsync:schedule",
+        State.BLOCKED: "oppsync:blocked",
+        State.IN_DOUBT: "oppsync:in_doubt",
+        State.DEAD: "oppsync:dead",
+    }
+
+
 SENT_CREATE = recalling.Sent(CREATE, lease_ms=30_000, marker_field="oppsync")
 
 

@@ -2,10 +2,13 @@
 
 import ast as python_ast
 from collections import Counter
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from luaparser import ast as lua_ast
 
+from mutation.__main__ import attempt
 from mutation.lua import mutants_of_lua
 from mutation.python import mutants_of_python
 from mutation.targets import ROOT, Target, judged, mutants_of, targets
@@ -146,3 +149,35 @@ def test_a_judgement_is_of_a_mutant_that_there_is() -> None:
     there = {one.name for target in targets().values() for one in target.mutants()}
 
     assert sorted(set(judged()) - there) == []
+
+
+@pytest.mark.parametrize(
+    ("codes", "end"),
+    [
+        ([0, 0], "survived"),
+        ([0, 5], "survived"),
+        ([1], "noticed"),
+        ([0, 1], "noticed"),
+        ([2], "noticed"),
+        ([None], "noticed"),
+        ([-11], "noticed"),
+        ([70], "noticed"),
+    ],
+    ids=str,
+)
+def test_a_fault_is_noticed_by_any_end_of_a_run_but_a_good_one(codes: list[int | None], end: str) -> None:
+    """A test that failed, a run that does not end, an interpreter that the fault takes with it."""
+    one = next(mutants_of("worker/oppsync_worker/policy/backoff.py"))
+    left, taken_back = iter(codes), []
+    box: Any = SimpleNamespace(
+        put=lambda _: None,
+        take_back=lambda mutant, _: taken_back.append(mutant),
+        test=lambda _, *, within_s: (next(left), f"after {within_s} s"),
+    )
+    target = Target("policy", (), (("one",), ("two",)))
+
+    result = attempt(target, one, box, {("one",): 1.0, ("two",): 2.0}, {})
+
+    assert result.end == end
+    assert list(left) == []
+    assert taken_back == [one]

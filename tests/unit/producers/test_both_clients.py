@@ -7,6 +7,7 @@ send, how often they look and how long they wait is seen exactly.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice, pairwise
+from math import nan
 from typing import Any
 
 import pytest
@@ -406,7 +407,9 @@ def test_a_job_that_has_ended_is_not_waited_for(one: Client) -> None:
     assert one.clock.slept == []
 
 
-@pytest.mark.parametrize(("timeout_s", "looks"), [(0.0, 1), (0.019, 1), (0.0200001, 2), (0.049, 2), (0.051, 3)])
+@pytest.mark.parametrize(
+    ("timeout_s", "looks"), [(0.0, 1), (0.019, 1), (0.02, 2), (0.0200001, 2), (0.049, 2), (0.051, 3)]
+)
 def test_a_wait_never_outlasts_its_time(one: Client, timeout_s: float, looks: int) -> None:
     """A pause that would is not begun."""
     one.server.states = in_state("waiting")
@@ -446,6 +449,20 @@ def test_an_id_that_nobody_knows_is_looked_for(
 
     assert str(told.value) == says
     assert at_most - 0.5 <= sum(one.clock.slept) <= at_most
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"timeout_s": nan}, {"appear_s": nan}, {"appear_s": nan, "timeout_s": 1.0}, {"timeout_s": nan, "appear_s": 1}],
+)
+def test_what_is_no_number_is_no_time_to_wait(one: Client, given: dict[str, float]) -> None:
+    """It is less than nothing and more than nothing: such a wait would never end."""
+    one.server.states = in_state(*[""] * 100, "succeeded")
+
+    with pytest.raises(ValueError, match="must be a number of seconds, not NaN"):
+        one.wait("j1", **given)
+
+    assert one.server.asked == one.clock.slept == []
 
 
 def test_a_job_that_was_there_and_is_forgotten_is_told_at_once(one: Client) -> None:

@@ -31,7 +31,8 @@ class Consumer(StockConsumer):  # type: ignore[misc]
         # has command-line flags for these and no settings.
         quiet = {"without_mingle": True, "without_gossip": True}
         # With `-E` somebody watches (Flower), who takes a worker without a heartbeat for dead.
-        quiet["without_heartbeat"] = bool(kwargs.get("without_heartbeat")) or not kwargs.get("task_events")
+        options = kwargs.get("worker_options") or {}
+        quiet["without_heartbeat"] = bool(options.get("without_heartbeat")) or not kwargs.get("task_events")
         super().__init__(*args, **{**kwargs, **quiet})
         starting.check_pool(self.controller, self.pool)
         for step in self.steps:
