@@ -62,7 +62,7 @@ class Engine:
         self._asker, self._questions = secrets.token_hex(8), 0
         self.reporter = reporter
         self.name = f"{socket.gethostname()}:{os.getpid()}"
-        self._redis = Redis.from_url(redis_url, retry=Retry(NoBackoff(), 1), **connection_options())
+        self._redis = Redis.from_url(redis_url, retry=Retry(NoBackoff(), 1), **connection_options(redis_url))
 
     def __json__(self) -> str:
         """What `celery inspect stats` shows of the transport's options (kombu.utils.json)."""

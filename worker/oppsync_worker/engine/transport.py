@@ -87,7 +87,8 @@ class Channel(stock.Channel):  # type: ignore[misc]
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - kombu's signature
         """Connect as everybody else in this process does; kombu's own reading of URLs is passed by."""
-        given: dict[str, Any] = {"db": 0, **connection_options(), **parse_url(self.engine.redis_url)}  # type: ignore[no-untyped-call]
+        url = self.engine.redis_url
+        given: dict[str, Any] = {"db": 0, **connection_options(url), **parse_url(url)}  # type: ignore[no-untyped-call]
         given["connection_class"] = chosen = given.get("connection_class", redis.Connection)
         if asynchronous:
             channel = self

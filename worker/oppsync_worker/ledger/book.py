@@ -82,7 +82,7 @@ class Book:
         from redis.asyncio import BlockingConnectionPool  # noqa: PLC0415 - kept beside its only use
 
         self._pool: ConnectionPool = BlockingConnectionPool.from_url(
-            url, max_connections=CONNECTIONS, timeout=None, retry=Retry(NoBackoff(), 1), **connection_options()
+            url, max_connections=CONNECTIONS, timeout=None, retry=Retry(NoBackoff(), 1), **connection_options(url)
         )
         self.redis = Redis(connection_pool=self._pool)
         self._patience_s = patience_s
