@@ -87,6 +87,9 @@ class Beating:
             announced=housekeeping.announced,
             stopping=engine.stopping,
             warnings=self._warnings,
+            claimed_at=engine.claimed_at,
+            full=engine.room() == 0,
+            refusal=engine.refusal,
         )
 
     def _trouble(self, said: str) -> None:

@@ -129,6 +129,9 @@ class Channel(stock.Channel):  # type: ignore[misc]
         except self.connection_errors:
             self.client.connection.disconnect()
             raise
+        except redis.RedisError as error:
+            self.engine.refused(error)
+            raise
         finally:
             self._in_poll = None
             self._flush_brpop_reauth()
