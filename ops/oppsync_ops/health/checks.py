@@ -81,7 +81,7 @@ def why_not_ready(beat: Beat, now: float, *, refused: Collection[str]) -> str | 
 
 def _why_no_claims(beat: Beat, now: float, name: str) -> str | None:
     if beat.refusal:
-        return f"{name} may not claim jobs. {beat.refusal}"
+        return f"{name} {beat.refusal}"
     claimed_s = now - (beat.started_at if beat.claimed_at is None else beat.claimed_at)
     if not beat.full and (beat.claimed_at is None or claimed_s > STALE_AFTER_S):
         return (

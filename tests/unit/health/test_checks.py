@@ -46,7 +46,7 @@ def test_a_worker_that_stands_still_is_named() -> None:
         ({"stopping": True}, (), "was told to stop"),
         ({"instances": 0, "names": ()}, (), "knows no instance"),
         ({"announced": False}, (), "has not told Redis of its instances"),
-        ({"refusal": "Redis is read-only"}, (), "here:7 may not claim jobs. Redis is read-only"),
+        ({"refusal": "may not claim jobs. Redis is read-only"}, (), "here:7 may not claim jobs. Redis is read-only"),
         ({"claimed_at": NOW - 60}, (), "has not been told for 60 s which jobs it may begin"),
         ({"claimed_at": None}, (), "has not been told for 500 s which jobs it may begin"),
         ({"claimed_at": NOW - 60, "full": True}, (), None),

@@ -59,7 +59,7 @@ class Beat:
     full: bool = False
     """Whether it has its hands full, and asks for nothing more."""
     refusal: str = ""
-    """Why Redis, which answers, did not let it ask for work the last time."""
+    """Why it could deliver nothing the last time it tried, although Redis answers; goes on after its name."""
 
     def age_s(self, now: float) -> float:
         """Seconds since it was written; infinite for one that was written before the machine was started."""
