@@ -14,7 +14,7 @@ from oppsync.receipts import ANSWER_TIMEOUT_S, APPEAR_S, RETRIES, Patience, Rece
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.outcomes import Outcome
 from oppsync_worker.ledger.chains import run_in_order
-from oppsync_worker.ledger.connect import LedgerUnavailable, connection_options, explain, redis_url
+from oppsync_worker.ledger.connect import LedgerUnavailable, checked, connection_options, explain, redis_url
 from oppsync_worker.ledger.enqueuing import enqueue_in_order, receipts
 from oppsync_worker.ledger.reading import ask_outcomes, outcomes
 from oppsync_worker.ledger.rights import check, judge
@@ -32,12 +32,13 @@ class JobClient:
         """Connects at the first call. `url` defaults to `REDIS_URL`.
 
         Raises:
-            NoRedisUrl: there is neither.
+            NoRedisUrl: there is neither, or it is no address of Redis.
         """
+        where = checked(url, name="the address") if url else redis_url()
         self._redis = Redis.from_url(
-            url or redis_url(),
+            where,
             retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), RETRIES),
-            **connection_options(answer_timeout_s=ANSWER_TIMEOUT_S),
+            **connection_options(where, answer_timeout_s=ANSWER_TIMEOUT_S),
         )
         self._may_enqueue = False
 

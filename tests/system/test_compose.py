@@ -1,5 +1,6 @@
 """docker-compose.yml: what can be held against it without an engine."""
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import redis
 import yaml
 
 from oppsync_ops.redis_server import free_port, server_program
+from oppsync_ops.simulator import HostedSimulator
 from stage import BIN, eventually
 
 ROOT = Path(__file__).parents[2]
@@ -51,14 +53,14 @@ def answers(client: redis.Redis) -> bool:
         return False
 
 
-@pytest.mark.parametrize("service", ["redis", "worker", "simulator"])
+@pytest.mark.parametrize("service", ["redis", "worker", "simulator", "dry-run"])
 def test_every_service_restarts_and_says_how_it_is(services: dict[str, Any], service: str) -> None:
     """Restart policy and health check."""
     assert services[service]["restart"] == "unless-stopped"
     assert services[service]["healthcheck"]["test"]
 
 
-@pytest.mark.parametrize("service", ["worker", "simulator"])
+@pytest.mark.parametrize("service", ["worker", "simulator", "dry-run"])
 def test_every_command_exists(services: dict[str, Any], service: str) -> None:
     """With the very options."""
     command = services[service]["command"]
@@ -92,3 +94,37 @@ def test_a_worker_that_hangs_is_started_afresh(services: dict[str, Any]) -> None
 def test_the_worker_can_be_scaled(services: dict[str, Any]) -> None:
     """No fixed name, no fixed port."""
     assert not {"container_name", "ports"} & set(services["worker"])
+
+
+def test_a_dry_run_reaches_nothing_real(services: dict[str, Any]) -> None:
+    """It knows the simulator alone, whatever stands in `.env`; neither it nor a real worker takes the other's jobs."""
+    environment = services["dry-run"]["environment"]
+
+    assert not any("$" in str(value) for value in environment.values())
+    assert environment["SPRINTHUB_BASE_URL"] == "http://simulator:8080"
+    assert services["simulator"]["command"][-1] == "8080"
+    assert environment["REDIS_URL"] not in services["worker"]["environment"]["REDIS_URL"]
+    assert services["dry-run"]["profiles"] == services["simulator"]["profiles"]
+    assert set(services["dry-run"]["depends_on"]) == {"redis", "simulator"}
+    assert "volumes" not in services["dry-run"]
+
+
+def test_a_dry_run_delivers_to_the_simulator(
+    services: dict[str, Any], crm: HostedSimulator, redis_url: str, tmp_path: Path
+) -> None:
+    """With the very settings, but for the addresses; the simulator takes its token."""
+    environment = {**services["dry-run"]["environment"], "REDIS_URL": redis_url, "SPRINTHUB_BASE_URL": crm.url}
+    bare = {"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path), **environment}
+    worker = subprocess.Popen([BIN / "oppsync", "worker"], env=bare, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    words = "enqueue create --instance acme --funnel-id 7 --title Deal --crm-column 130 --lead-id 1 --wait 30"
+    try:
+        done = subprocess.run(
+            [BIN / "oppsync", *words.split()], env=bare, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+    finally:
+        worker.terminate()
+        worker.wait(30)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(crm.records("acme")) == 1
+    assert words.split(" --lead", maxsplit=1)[0] in (ROOT / "docker-compose.yml").read_text("utf-8")

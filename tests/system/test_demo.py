@@ -1,6 +1,7 @@
 """The demo, as `bash ops/demo` runs it once everything is set up."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,19 @@ def test_the_demo_loses_and_doubles_nothing(options: list[str], tmp_path: Path) 
     assert (verdict["in_doubt"], verdict["duplicates"], verdict["lost"]) == (0, 0, 0)
     assert verdict["doubts_settled"] >= 3
     assert "Traceback" not in said + complained
+    assert not list((tmp_path / ".oppsync").glob("demo-*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_demo_that_is_stopped_takes_everything_with_it(number: signal.Signals, tmp_path: Path) -> None:
+    """A terminal that is closed must not leave a Redis and a worker behind."""
+    with subprocess.Popen([sys.executable, "-m", "oppsync_ops.demo"], cwd=tmp_path, stdout=subprocess.PIPE) as demo:
+        assert demo.stdout is not None
+        assert any(b"Redis and a simulated SprintHub are up" in line for line in demo.stdout)
+        demo.send_signal(number)
+        demo.stdout.read()
+
+    assert demo.returncode == 130
     assert not list((tmp_path / ".oppsync").glob("demo-*"))
 
 

@@ -1,6 +1,7 @@
 """The rights that the runbook gives to each role are enough for all that it does; and it is told when they are not."""
 
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from oppsync_worker.ledger import ends, keys, rights
 from oppsync_worker.ledger.connect import LedgerUnavailable
 from oppsync_worker.ledger.rights import RightsMissing
 from oppsync_worker.ledger.scripts import READS, UNLOGGED
-from stage import Worker, eventually
+from stage import BIN, Worker, eventually
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = (ROOT / "ops" / "docs" / "runbook.md").read_text("utf-8")
@@ -346,3 +347,33 @@ def worker_of(own: str, crm: HostedSimulator, folder: Path) -> Worker:
 def deal(*, column: int, lead: int) -> CreateOpportunity:
     """A create."""
     return CreateOpportunity(instance="acme", funnel_id=7, title="T", crm_column=column, lead_id=lead)
+
+
+@pytest.mark.parametrize("command", ["brpop", "rpop", "evalsha"])
+def test_a_worker_that_may_not_claim_is_not_ready(
+    own: str, admin: redis.Redis, crm: HostedSimulator, tmp_path: Path, command: str
+) -> None:
+    """It lives, and Redis answers, and still nothing would ever be delivered: the reason is told. Given back, it is."""
+    worker = Worker(redis_url=url_of(own, "worker"), crm_url=crm.url, folder=tmp_path).start()
+    try:
+        eventually(lambda: health(worker)[0] == 0)
+        admin.execute_command("ACL", "SETUSER", "oppsync-worker", f"-{command}")
+
+        eventually(lambda: health(worker)[0] == 1)
+        code, said = health(worker)
+        assert code == 1
+        assert "may not claim jobs. Redis does not permit this user what the ledger needs" in said
+        assert "oppsync redis acl" in said
+
+        admin.execute_command("ACL", "SETUSER", "oppsync-worker", f"+{command}")
+        eventually(lambda: health(worker)[0] == 0, within_s=60)
+    finally:
+        worker.kill()
+
+
+def health(worker: Worker) -> tuple[int, str]:
+    """What `oppsync health --ready` says beside it."""
+    done = subprocess.run(
+        [BIN / "oppsync", "health", "--ready"], env=worker.environ, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stderr

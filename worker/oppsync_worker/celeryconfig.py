@@ -7,6 +7,7 @@ from kombu import Queue
 from oppsync_worker.contract.names import Kind, Lane
 from oppsync_worker.engine.engine import Engine
 from oppsync_worker.engine.transport import ALIAS
+from oppsync_worker.ledger.connect import place
 from oppsync_worker.limits.budget import ELASTIC
 
 
@@ -15,8 +16,8 @@ def celery_settings(
 ) -> dict[str, Any]:
     """The worker's configuration."""
     return {
-        # Celery's own words for where it connects; the address itself is the engine's (it may hold a password).
-        "broker_url": f"{ALIAS}://redis",
+        # What Celery shows of where it connects; the address itself is the engine's (it may hold a password).
+        "broker_url": f"{ALIAS}://{place(engine.redis_url)}",
         # An idle consumer finds out within ten seconds that its connection is half-open; kombu's 25 make it fifty.
         "broker_transport_options": {"engine": engine, "priority_steps": [0], "health_check_interval": 5},
         "broker_connection_retry_on_startup": True,

@@ -66,7 +66,7 @@ def check(url: str, *, require: bool) -> list[Weakness] | None:
     said = ""
     while True:
         try:
-            with Redis.from_url(url, retry=Retry(NoBackoff(), 0), **connection_options()) as client:
+            with Redis.from_url(url, retry=Retry(NoBackoff(), 0), **connection_options(url)) as client:
                 answers = ask(client)
         except RedisError as error:
             if not require:

@@ -13,7 +13,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from oppsync.client import JobClient
-from oppsync_worker.ledger.connect import LedgerUnavailable, NoRedisUrl, connection_options, explain, redis_url
+from oppsync_worker.ledger.connect import LedgerUnavailable, connection_options, explain, redis_url
 from oppsync_worker.ledger.rights import check, judge
 from oppsync_worker.ledger.scripts import run
 
@@ -29,10 +29,8 @@ def connected(*, acting: bool = False) -> Iterator[Redis]:
         NoRedisUrl: nothing says where Redis is, or what says so is no address.
         LedgerUnavailable: Redis failed within the block.
     """
-    try:
-        client = Redis.from_url(redis_url(), retry=Retry(NoBackoff(), 0), **connection_options())
-    except ValueError:
-        raise _not_an_address() from None
+    url = redis_url()
+    client = Redis.from_url(url, retry=Retry(NoBackoff(), 0), **connection_options(url))
     with client, in_words():
         if acting:
             judge("operator", run(client, check("operator")))
@@ -42,11 +40,7 @@ def connected(*, acting: bool = False) -> Iterator[Redis]:
 @contextmanager
 def job_client() -> Iterator[JobClient]:
     """The client that producers use. Raises as `connected` does."""
-    try:
-        client = JobClient(redis_url())
-    except ValueError:
-        raise _not_an_address() from None
-    with client, in_words():
+    with JobClient(redis_url()) as client, in_words():
         yield client
 
 
@@ -69,7 +63,3 @@ def _embedded_is_off(error: BaseException | None) -> bool:
     silent = isinstance(error, RedisConnectionError | RedisTimeoutError)
     speaks = isinstance(error, BusyLoadingError | AuthenticationError)
     return silent and not speaks and not os.environ.get("REDIS_URL", "").strip()
-
-
-def _not_an_address() -> NoRedisUrl:
-    return NoRedisUrl("REDIS_URL is not a Redis address; it looks like redis://127.0.0.1:6379/0")

@@ -19,12 +19,13 @@ from oppsync_ops.cli.progress import Report, progress
 from oppsync_ops.cli.retention import outcome_ttl_s
 from oppsync_ops.jobs.entries import read
 from oppsync_ops.jobs.moments import now_ms
-from oppsync_ops.letters.acting import Counts, PartlyDone
+from oppsync_ops.letters.acting import BATCH, Counts, PartlyDone, Stopped
 from oppsync_ops.letters.discard import discard as discard_letters
 from oppsync_ops.letters.filters import Filter, Selection, letters
 from oppsync_ops.letters.mending import Mending
 from oppsync_ops.letters.replay import rehearse
 from oppsync_ops.letters.replay import replay as replay_letters
+from oppsync_ops.processes import stoppable
 from oppsync_worker.contract.states import State
 
 Act = Callable[[Redis, list[str], Report], Counts]
@@ -117,10 +118,14 @@ def _run(
             _print_plan(verb, selection, counts, command, now, as_json=as_json)
             return DONE
         try:
-            with progress(verb, len(selection.job_ids)) as report:
+            with stoppable(), progress(verb, len(selection.job_ids)) as report:
                 counts = act(client, selection.job_ids, report)
         except PartlyDone as error:
             _print_counts(verb, error.counts, as_json=as_json)
+            raise
+        except Stopped as stopped:
+            _print_counts(verb, stopped.counts, as_json=as_json)
+            note(f"stopped; up to {BATCH} more may have been done. To run the same command again is safe")
             raise
     counts.refused += refused
     _print_counts(verb, counts, as_json=as_json)

@@ -11,6 +11,7 @@ from oppsync_ops.cli.output import note
 from oppsync_ops.jobs.moments import now_ms
 from oppsync_ops.letters.export import exported, private_file
 from oppsync_ops.letters.filters import Filter, letters
+from oppsync_ops.processes import stoppable
 
 
 @click.command()
@@ -20,7 +21,8 @@ from oppsync_ops.letters.filters import Filter, letters
 @click.option("--overwrite", is_flag=True, help="Replace the file if there is one.")
 def export(*, wanted: Filter, raw: bool, output: Path | None, overwrite: bool) -> int:
     """Write dead letters as JSON lines, to a file or to stdout; all of them unless a filter is given."""
-    with connected() as client:
+    # So that a file that was begun is taken away whoever ends this.
+    with stoppable(), connected() as client:
         lines = exported(client, letters(client, wanted, now=now_ms(client)), raw=raw)
         written = 0
         if output is None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 from redis import Redis
+from redis.exceptions import RedisError
 
 from oppsync_ops.cli.connection import connected
 from oppsync_ops.cli.failures import BAD_NEWS, DONE
@@ -16,6 +17,7 @@ from oppsync_ops.cli.output import json_option, note, print_json
 from oppsync_ops.cli.retention import outcome_ttl_s
 from oppsync_ops.jobs.doubts import Doubt, read_doubts, read_named
 from oppsync_ops.jobs.entries import read
+from oppsync_ops.processes import stoppable
 from oppsync_worker.contract.fields import MAX_ID
 from oppsync_worker.contract.names import Kind
 from oppsync_worker.contract.outcomes import success
@@ -154,7 +156,16 @@ def _act(
         if len(chosen) > 1 and not yes:
             given = [*job_ids, *(["--instance", instance] if instance else []), *(["--all"] if everything else [])]
             return _plan(verb, chosen, refused, shlex.join(["oppsync", "doubt", verb, *given, *more, "--yes"]), as_json)
-        answers = Counter(operating.word(run(client, call(one))) for one in chosen)
+        answers: Counter[str] = Counter()
+        try:
+            with stoppable():
+                for one in chosen:
+                    answers[operating.word(run(client, call(one)))] += 1
+        except (RedisError, KeyboardInterrupt):
+            tried = answers.total()
+            _tell(answers + refused, f"were {said}", as_json=as_json)
+            note(f"stopped after {tried} of {len(chosen)}; one more may have been done. To run the same again is safe")
+            raise
     return _tell(answers + refused, f"were {said}", as_json=as_json)
 
 

@@ -17,6 +17,7 @@ from oppsync_ops.cli.failures import BAD_NEWS, DONE, USED_WRONGLY
 from oppsync_ops.cli.given import KindOfJob
 from oppsync_ops.cli.output import Column, json_option, note, print_json, print_table
 from oppsync_ops.cli.progress import progress
+from oppsync_ops.processes import stoppable
 from oppsync_worker.contract.names import Kind, Lane
 from oppsync_worker.ledger.connect import LedgerUnavailable
 
@@ -69,7 +70,8 @@ def file(
         summary.tell(as_json=as_json)
         return USED_WRONGLY if checked.bad else DONE
     try:
-        _send(path, how, checked, summary)
+        with stoppable():
+            _send(path, how, checked, summary)
     except (LedgerUnavailable, FileError, KeyboardInterrupt):
         summary.tell(as_json=as_json)
         note(

@@ -3,13 +3,11 @@
 import argparse
 import json
 import os
-import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 from redis import Redis
 from rich.console import Console
@@ -21,7 +19,10 @@ from oppsync_ops.demo.audit import audit
 from oppsync_ops.demo.sample import INSTANCES, RIGHT_COLUMN, write_sample
 from oppsync_ops.demo.stage import Stage
 from oppsync_ops.jobs.facts import history
+from oppsync_ops.processes import stoppable
+from oppsync_ops.redis_server import NoRedisServer
 from oppsync_worker.ledger import keys
+from oppsync_worker.ledger.connect import LedgerError
 
 PATIENCE_S = 90.0
 TELL_EVERY_S = 3.0
@@ -56,15 +57,17 @@ class Show:
 
 
 def main() -> int:
-    """Run the demo; 1 when a job was lost or doubled."""
+    """Run the demo; 1 when a job was lost or doubled, or did not succeed in the end."""
     parser = argparse.ArgumentParser(prog="ops/demo", description="The main job, end to end, on real parts.")
     parser.add_argument("--kill", action="store_true", help="kill -9 the worker in the middle, and start it again")
     asked = parser.parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)
     folder = Path(".oppsync") / f"demo-{os.getpid()}"
     try:
-        with Stage(folder) as stage:
+        with stoppable(), Stage(folder) as stage:
             return run(stage, Show(), kill=asked.kill)
+    except (NoRedisServer, LedgerError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; everything was stopped\n")
         return 130
@@ -177,15 +180,11 @@ def _verdict(stage: Stage, show: Show, outcomes: list[Outcome], *, settled: bool
         "replayed": sum(outcome.replays > 0 for outcome in outcomes),
         "crm_records": found.records,
         "duplicates": found.duplicates,
-        "lost": len(found.lost) + sum(counts.values()) - sum(counts[one] for one in QUIET),
+        "lost": len(found.lost),
     }
     sys.stdout.flush()
     print(json.dumps(last), flush=True)
-    return 1 if last["lost"] or last["duplicates"] else 0
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    return 1 if last["lost"] or last["duplicates"] or last["succeeded"] != last["enqueued"] or not settled else 0
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 live    the event loop of a worker of this machine turns: its beat is young. Redis has no part in it.
 ready   a live worker could deliver something now: Redis answers, the worker has heard of it lately, it knows an
-        instance, has told Redis so, and not all of its instances are on hold for a bad credential
+        instance, has told Redis so, is let claim jobs, and not all of its instances are on hold for a bad credential
 """
 
 from collections.abc import Collection, Sequence
@@ -76,6 +76,22 @@ def why_not_ready(beat: Beat, now: float, *, refused: Collection[str]) -> str | 
             f"{name} has not told Redis of its instances yet; it does so within seconds of hearing of Redis, unless "
             "its Redis user lacks rights: look at its log for `rights_missing`"
         )
+    return _why_no_claims(beat, now, name) or _why_all_on_hold(beat, name, refused)
+
+
+def _why_no_claims(beat: Beat, now: float, name: str) -> str | None:
+    if beat.refusal:
+        return f"{name} {beat.refusal}"
+    claimed_s = now - (beat.started_at if beat.claimed_at is None else beat.claimed_at)
+    if not beat.full and (beat.claimed_at is None or claimed_s > STALE_AFTER_S):
+        return (
+            f"{name} has not been told for {claimed_s:.0f} s which jobs it may begin: it consumes no lane, or its "
+            "Redis user lacks rights (`oppsync redis acl worker` prints them); look at its log"
+        )
+    return None
+
+
+def _why_all_on_hold(beat: Beat, name: str, refused: Collection[str]) -> str | None:
     on_hold = set(refused) & set(beat.names) if beat.names else set(refused)
     if len(on_hold) >= beat.instances:
         first = ", ".join(sorted(on_hold)[:NAMED_MOST]) + (", ..." if len(on_hold) > NAMED_MOST else "")

@@ -51,6 +51,14 @@ class PartlyDone(LedgerUnavailable):
         self.counts = counts
 
 
+class Stopped(KeyboardInterrupt):
+    """Somebody interrupted it; `counts` says what was surely done before. To ask for the same again is safe."""
+
+    def __init__(self, counts: Counts) -> None:
+        super().__init__()
+        self.counts = counts
+
+
 Calls = Callable[[list[str], Counts], Iterator[Call]]
 """Makes a batch of job ids into scripts; counts those for which there can be none."""
 
@@ -63,8 +71,17 @@ def act(client: Redis, job_ids: Sequence[str], calls: Calls, *, progress: Progre
 
     Raises:
         PartlyDone: Redis failed; the rest was not tried.
+        Stopped: interrupted; of one batch it is not known whether it was done.
     """
     counts = Counts()
+    try:
+        _batches(client, job_ids, calls, counts, progress)
+    except KeyboardInterrupt:
+        raise Stopped(counts) from None
+    return counts
+
+
+def _batches(client: Redis, job_ids: Sequence[str], calls: Calls, counts: Counts, progress: Progress | None) -> None:
     for start in range(0, len(job_ids), BATCH):
         try:
             answers = run_many(client, list(calls(list(job_ids[start : start + BATCH]), counts)))
@@ -75,7 +92,6 @@ def act(client: Redis, job_ids: Sequence[str], calls: Calls, *, progress: Progre
             raise PartlyDone(counts, failure) from failure
         if progress:
             progress(min(start + BATCH, len(job_ids)))
-    return counts
 
 
 def _count(answers: list[Any], counts: Counts) -> RedisError | None:

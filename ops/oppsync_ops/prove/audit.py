@@ -2,7 +2,7 @@
 
 | check | breached by |
 |---|---|
-| lost | a job that nobody knows, or that is called succeeded without its effect in the CRM |
+| lost | a job that nobody knows, or of which something is told that the CRM shows otherwise |
 | doubled | a second record of one create, or a record that nobody asked for |
 | customers told twice | a second welcome message of one create |
 | wrong final value | a part of a record that does not show the newest update of it |
@@ -14,7 +14,7 @@
 | waited for a neighbour | quiet jobs that took longer than on an idle system, or waited for another job's refusal |
 | buried without need | a dead letter of a job that should have succeeded |
 | not buried | a job that should be a dead letter, and is none |
-| never handed over | a job that no producer could hand over, although its create has succeeded |
+| never handed over | a job, or a queue element, of the plan that nobody was given, although nothing stood against it |
 | poison | a queue element without a dead letter, or a dead letter of nobody's |
 | in no place | what the sweep of the ledger had to put right |
 | worker exits | a worker that ended, or would not end, unasked |
@@ -37,6 +37,8 @@ ENDS_BADLY: Final = {
     Fate.LATE: frozenset({State.DEAD, State.DISCARDED}),
     Fate.REFUSED_ALONE: frozenset({State.DISCARDED, State.EXPIRED}),
 }
+MADE_NOTHING: Final = frozenset({State.DEAD, State.DISCARDED, State.EXPIRED})
+"""Ends of which everybody believes that the CRM has no record of the create."""
 OUR_FAULT: Final = frozenset({Cause.INTERNAL, Cause.LOST, Cause.POISON, Cause.UNDECODABLE, Cause.MALFORMED})
 """Causes for which no job that the CRM refuses may die."""
 FATES: Final = {Fate.REFUSED: Cause.REJECTED, Fate.POISON: Cause.POISON}
@@ -80,6 +82,10 @@ def lost(evidence: Evidence) -> Iterator[Breach]:
         if seen is None or seen.state is State.UNKNOWN:
             there = "the CRM has it" if job_id in made_by else "the CRM shows nothing of it"
             yield Breach(job_id, f"nobody knows it; {there}" if job.creates else "nobody knows it")
+        elif seen.state is State.MERGED and job.creates:
+            yield Breach(job_id, "merged, and no create travels inside another job")
+        elif seen.state in MADE_NOTHING and job_id in made_by:
+            yield Breach(job_id, f"{seen.state}, but it has made record {made_by[job_id].opportunity_id}")
         elif seen.state is State.SUCCEEDED and job.creates:
             record = made_by.get(job_id)
             if record is None:
@@ -194,6 +200,8 @@ def never_handed_over(evidence: Evidence) -> Iterator[Breach]:
     for job in evidence.withheld:
         if job.creates or _state(evidence, job.first_id) is State.SUCCEEDED:
             yield Breach(job.job_id, "was planned, and never handed over")
+    for name in evidence.kept_back:
+        yield Breach(name, "was planned, and never handed over")
 
 
 def in_no_place(evidence: Evidence) -> Iterator[Breach]:

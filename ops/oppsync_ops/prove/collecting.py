@@ -8,6 +8,7 @@ from oppsync_ops.processes import ProcessEnded
 from oppsync_ops.prove.contender import Contender
 from oppsync_ops.prove.evidence import Applied, Evidence, Record, Request, Seen
 from oppsync_ops.prove.hostile import CALLED_BACK
+from oppsync_ops.prove.plan import Plan
 from oppsync_ops.prove.planned import Fate, job_of, record_in, shown_in, versions_in
 from oppsync_ops.prove.producers import Handed
 from oppsync_ops.prove.stage import Stage
@@ -43,14 +44,22 @@ def collect(
         requests=whole_journal(stage.crm, patience_s=stage.plan.form.too_slow_s),
         budgets=stage.plan.budgets,
         messages=tuple(filter(None, (job_of(row["marker"]) for row in stage.crm.journal("automation")))),
-        poison=tuple(one.name for one in handed.poison if one.borrows is None),
+        poison=tuple(one.name for one in handed.poison),
         buried=buried,
         strangers=strangers,
         exits=exits,
         strays=strays,
         needs_met=stage.plan.options.needs_met,
         withheld=tuple(job for job in stage.plan.jobs if job.job_id not in handed.jobs),
+        kept_back=tuple(kept_back(stage.plan, handed)),
     )
+
+
+def kept_back(plan: Plan, handed: Handed) -> Iterator[str]:
+    """Poison that was planned and not pushed, and neighbours of whom not one job was handed over."""
+    pushed, moved_in = {one.name for one in handed.poison}, {job.instance for job in handed.jobs.values()}
+    yield from (one.name for one in plan.poison if one.name not in pushed)
+    yield from (f"{one.instance}: {one.trouble}" for one in plan.neighbours if one.instance not in moved_in)
 
 
 def whole_journal(crm: Witness, *, patience_s: float) -> tuple[Request, ...]:

@@ -86,3 +86,5 @@ class Evidence:
     """When the neighbours' troubles were taken away."""
     withheld: tuple[PlannedJob, ...] = ()
     """The jobs that were not handed over."""
+    kept_back: tuple[str, ...] = ()
+    """Poison that was not pushed, and neighbours that never moved in."""

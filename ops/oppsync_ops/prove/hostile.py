@@ -4,8 +4,7 @@ Bytes cross four readers on their way to the CRM: Lua's JSON, Python's JSON, the
 one of them takes, the next may not. Each family aims at one such seam, and the seed draws the details: which field, how
 deep, how long. Whatever a family is about, the job in it breaks the contract too, so that there is one right end.
 
-One family has another end: an element that bears the id of a good job may be dropped as the duplicate that it claims to
-be, or become a dead letter. The good job must end as if nothing had happened.
+One family bears the ids of good jobs: it is put aside as any other, and the good job must end as if nothing had been.
 """
 
 import base64

@@ -22,7 +22,7 @@ class Poison:
     lane: str
     raw: bytes
     borrows: str | None = None
-    """The good job whose id it bears: then it may be dropped as that job's duplicate, too."""
+    """The good job whose id it bears, and of which it is no copy."""
 
 
 def draw_poison(seed: int, jobs: int) -> tuple[Poison, ...]:

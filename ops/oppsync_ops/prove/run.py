@@ -240,4 +240,4 @@ def _wait_for_workers(stage: Stage, contender: Contender, fleet: Fleet) -> None:
         if fleet.exits:
             raise ProcessEnded(fleet.exits[0])
         time.sleep(0.1)
-    raise TimeoutError(f"the workers did not come up within {START_PATIENCE_S:g} s")
+    raise ProcessEnded(f"the workers did not come up within {START_PATIENCE_S:g} s")

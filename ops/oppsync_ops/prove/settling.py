@@ -47,7 +47,9 @@ def settle(stage: Stage, contender: Contender, producers: Producers, told: Told)
     # What the CRM was told to commit late must have come due before anybody counts, and so must every lease: what a
     # killed worker had in hand comes back after it, and would be carried out again if nothing prevented that.
     time.sleep(max(form.lease_s + 1, began + max(form.late_s, form.too_slow_s) + 1 - time.monotonic()))
-    return Settled(time.monotonic() - began, seen)
+    with stage.redis.client() as client:
+        # Everybody once more: an outcome that was there and is no longer is as lost as one that never was.
+        return Settled(time.monotonic() - began, contender.seen(client, producers.so_far()))
 
 
 def _ended(seen: Seen | None) -> bool:

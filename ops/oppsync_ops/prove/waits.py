@@ -77,9 +77,11 @@ class Waiting:
     explained_s: float = 40.0
     """What a fault explains beyond the time that it lasted: a lease and, for a create that was being sent, the window
     in which it is looked for."""
+    measured: bool = True
+    """Whether there were quiet jobs to look at: a run without neighbours has none."""
 
 
-NO_WAITING: Final = Waiting()
+NO_WAITING: Final = Waiting(measured=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +124,11 @@ def figures(waiting: Waiting) -> list[Figures]:
 
 def too_long(waiting: Waiting) -> Iterator[tuple[str, str]]:
     """Whose wait was too long: a lane in a phase, or a job that was hit and waited longer than that explains."""
-    if not waiting.waits:
+    if not waiting.measured:
         return
-    for lane in sorted({one.lane for one in waiting.waits}):
-        calm = [one for one in waiting.waits if one.phase is Phase.CALM and one.lane == lane]
-        if len(calm) < LEAST or any(one.seconds is None for one in calm):
-            yield (
-                f"the {lane} lane",
-                f"{len(calm)} jobs in calm are too few, or some never succeeded: nothing is proved",
-            )
+    if not waiting.waits:
+        yield "quiet jobs", "not one was handed over: nothing is proved"
+    yield from _unproved(waiting.waits)
     for one in figures(waiting):
         if one.too_long:
             yield (
@@ -148,6 +146,20 @@ def too_long(waiting: Waiting) -> Iterator[tuple[str, str]]:
                 wait.job_id,
                 f"{wait.phase}: took {wait.seconds:.2f} s; the faults meanwhile explain {explained:.1f} s of it",
             )
+
+
+def _unproved(waits: Iterable[Wait]) -> Iterator[tuple[str, str]]:
+    """Lanes of which too little was seen to tell anything."""
+    found = list(waits)
+    for lane in sorted({one.lane for one in found}):
+        calm = [one for one in found if one.phase is Phase.CALM and one.lane == lane]
+        if len(calm) < LEAST or any(one.seconds is None for one in calm):
+            yield (
+                f"the {lane} lane",
+                f"{len(calm)} jobs in calm are too few, or some never succeeded: nothing is proved",
+            )
+        if not any(one.phase is Phase.BESIDE and one.lane == lane and one.seconds is not None for one in found):
+            yield f"the {lane} lane", "not one job succeeded beside neighbours in trouble: nothing is proved"
 
 
 def held_up(done_at: Mapping[str, float | None], lifted_at: float) -> Iterator[tuple[str, str]]:

@@ -104,12 +104,14 @@ def test_raw_bytes_are_shown_escaped_and_cut(command: Command, lives: Lives) -> 
     """A control sequence in a dead letter must not reach the terminal."""
     letter = lives.raw(b"\x1b[2J\xff" + b"x" * 5000)
 
-    result = command("dead", "show", letter)
+    outlined, revealed = command("dead", "show", letter), command("dead", "show", letter, "--reveal")
 
-    assert r"\x1b[2J\xff" in result.stdout
-    assert "\x1b" not in result.stdout
-    assert "more bytes" in result.stdout
-    assert len(result.stdout) < 1500
+    assert r"\x1b[**\xff" in outlined.stdout
+    assert r"\x1b[2J\xff" in revealed.stdout
+    for result in (outlined, revealed):
+        assert "\x1b" not in result.stdout
+        assert "more bytes" in result.stdout
+    assert len(outlined.stdout) < 1500
 
 
 def test_show_of_a_job_that_is_not_dead_says_where_to_look(command: Command, lives: Lives) -> None:

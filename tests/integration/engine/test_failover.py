@@ -1,6 +1,7 @@
 """A real replica that lags is promoted while requests are under way, and clients are moved to it."""
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from oppsync_ops.proxy import Proxy, proxied
 from oppsync_ops.simulator import HostedSimulator
 from oppsync_worker.ledger import keys, operating
 from oppsync_worker.ledger.scripts import run
-from stage import INSTANCES, Worker, eventually, handed_over
+from stage import BIN, INSTANCES, Worker, eventually, handed_over
 
 
 @dataclass
@@ -110,6 +111,13 @@ def test_successes_that_a_promoted_replica_knows_nothing_of_are_recorded_and_not
     assert pair.replica.zcard(keys.SURPLUS) == 0
 
 
+def unready(worker: Worker) -> str:
+    """Why its readiness check fails; empty when it does not."""
+    asked = [BIN / "oppsync", "health", "--ready"]
+    done = subprocess.run(asked, env=worker.environ, capture_output=True, text=True, check=False)
+    return done.stderr if done.returncode else ""
+
+
 def test_nothing_leaves_before_a_replica_knows_of_it(
     pair: Pair, worker: Callable[..., Worker], crm: HostedSimulator
 ) -> None:
@@ -125,9 +133,11 @@ def test_nothing_leaves_before_a_replica_knows_of_it(
         assert {found.attempts for found in client.outcomes(jobs)} == {0}
         assert crm.records("acme") == []
         eventually(lambda: "not_replicated" in events(one))
+        eventually(lambda: "too few replicas of Redis take note in time" in unready(one))
 
         pair.link.flow()
         eventually(lambda: len(crm.records("acme")) == 5)
+        eventually(lambda: not unready(one))
         pair.link.freeze()
         pair.fail_over()
         two = worker("w2", **{**environ, "OPPSYNC_WAIT_REPLICAS": "0"})

@@ -1,8 +1,10 @@
 """Starting a worker: wrong settings end it with one line each; a Redis that is away does not."""
 
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -28,6 +30,9 @@ RIGHT = {"REDIS_URL": "redis://127.0.0.1:1/0", "SPRINTHUB_INSTANCE": "acme", "SP
             ["SPRINTHUB_INSTANCE is not set", "OPPSYNC_CONCURRENCY: must be a valid integer"],
         ),
         ({"REDIS_URL": "http://127.0.0.1/"}, ["REDIS_URL must begin with redis://"]),
+        ({"REDIS_URL": "redis://:s3cr3t#x@127.0.0.1/0"}, ["REDIS_URL is not a Redis address"]),
+        ({"REDIS_URL": "redis://[::1/0"}, ["REDIS_URL is not a Redis address"]),
+        ({"REDIS_URL": "redis://127.0.0.1/0?foo=bar"}, ["REDIS_URL is not a Redis address"]),
         ({"SPRINTHUB_BASE_URL": "nowhere"}, ["base_url (SPRINTHUB_BASE_URL)"]),
         ({"SENTRY_DSN": "nonsense"}, ["SENTRY_DSN"]),
     ],
@@ -120,3 +125,41 @@ def test_a_worker_takes_up_what_was_enqueued_before_it(client: JobClient, worker
     worker()
 
     assert client.wait(job, timeout_s=30).state == State.SUCCEEDED
+
+
+@pytest.fixture
+def socket_url(tmp_path: Path) -> Iterator[str]:
+    """The address of a server's unix socket. The paths of sockets are short."""
+    with tempfile.TemporaryDirectory(prefix="oppsync-") as folder:
+        path = Path(folder) / "redis.sock"
+        (tmp_path / "redis").mkdir()
+        server = redis_server.spawn(
+            redis_server.server_program(),
+            tmp_path / "redis",
+            port=redis_server.free_port(),
+            more=("--unixsocket", str(path), "--unixsocketperm", "700"),
+        )
+        try:
+            eventually(path.is_socket)
+            who = urlsplit(server.url)
+            yield f"unix://{who.username}:{who.password}@{path}"
+        finally:
+            server.stop()
+
+
+def test_redis_may_be_a_socket(crm: HostedSimulator, tmp_path: Path, socket_url: str) -> None:
+    """For producer, worker and command alike; Celery's banner says where, and nothing of the password."""
+    process = Worker(redis_url=socket_url, crm_url=crm.url, folder=tmp_path).start()
+    try:
+        with JobClient(socket_url) as client:
+            assert client.wait(client.enqueue(deal(1)), timeout_s=30).state == State.SUCCEEDED
+        status = subprocess.run(
+            [BIN / "oppsync", "status"], env=process.environ, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert status.returncode == 0, status.stderr
+        assert process.stop() == 0
+    finally:
+        if process.running:
+            process.kill()
+    assert str(urlsplit(socket_url).password) not in process.said()
+    assert "redis.sock" in process.said()

@@ -1,6 +1,7 @@
 """Mending, masking and the filter's own words: no Redis needed."""
 
 import json
+import re
 import shlex
 
 import pytest
@@ -10,7 +11,7 @@ from oppsync_ops.jobs.moments import Bound
 from oppsync_ops.letters.filters import Filter
 from oppsync_ops.letters.letter import Letter
 from oppsync_ops.letters.mending import MENDABLE, Mending
-from oppsync_ops.letters.opening import escaped, masked, opened
+from oppsync_ops.letters.opening import escaped, masked, opened, outlined
 from oppsync_worker.contract.errors import InvalidJob, NotAJob
 from oppsync_worker.contract.jobs import CreateOpportunity, UpdateOpportunity
 from oppsync_worker.contract.names import Kind
@@ -109,6 +110,31 @@ def test_opening_reveals_only_when_asked() -> None:
     assert "João" not in json.dumps(opened(_message(), reveal=False), ensure_ascii=False)
     assert opened(b"\x00\xff", reveal=False) == {"raw": r"\x00\xff"}
     assert opened(None, reveal=True) == {"job": None}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"Florisbela",
+        b'{"body": "[[], {\\"title\\": \\"Casa de Florisbela\\"}, {}]", "headers": {"id": "x"}, "properties": {}}',
+        b'{"headers": {"task": "opportunities.create", "kwargsrepr": "Florisbela 529982"}, "body": "529982',
+        b"... (Florisbela 529982)",
+        b'["Florisbela", 529982]\\Florisbela',
+        "Florisbela \u00e9 529982".encode(),
+    ],
+)
+def test_what_no_job_can_be_read_from_may_be_a_broken_one(raw: bytes) -> None:
+    """Its shape is shown, with the names of fields and headers; its words only where somebody asks for them."""
+    assert not re.search("Florisbela|529982", json.dumps(opened(raw, reveal=False)))
+    assert "Florisbela" in json.dumps(opened(raw, reveal=True))
+
+
+def test_a_broken_message_is_recognised_by_its_shape() -> None:
+    """Which part is missing can be seen; a long one is cut, and what is beyond is counted."""
+    raw = b'{"body": "Rosa", "headers": {"task": "opportunities.create", "id": "a7"}}'
+
+    assert outlined(raw) == '{"body": "****", "headers": {"task": "opportunities.create", "id": "**"}}'
+    assert outlined(b"x" * 1_000) == "*" * 240 + "... (760 more bytes)"
 
 
 def test_bytes_are_cut_and_the_rest_is_counted() -> None:

@@ -11,7 +11,7 @@ from oppsync_worker.observe.beat import Beat
 NOW = 1000.0
 WELL = Beat(
     pid=7, worker="here:7", release="1", at=NOW - 1, started_at=NOW - 500, turns=9, polled_at=NOW, redis_at=NOW - 1,
-    in_hand=0, instances=2, names=("acme", "globex"), announced=True, stopping=False,
+    in_hand=0, instances=2, names=("acme", "globex"), announced=True, stopping=False, claimed_at=NOW - 1,
 )  # fmt: skip
 
 
@@ -46,6 +46,10 @@ def test_a_worker_that_stands_still_is_named() -> None:
         ({"stopping": True}, (), "was told to stop"),
         ({"instances": 0, "names": ()}, (), "knows no instance"),
         ({"announced": False}, (), "has not told Redis of its instances"),
+        ({"refusal": "may not claim jobs. Redis is read-only"}, (), "here:7 may not claim jobs. Redis is read-only"),
+        ({"claimed_at": NOW - 60}, (), "has not been told for 60 s which jobs it may begin"),
+        ({"claimed_at": None}, (), "has not been told for 500 s which jobs it may begin"),
+        ({"claimed_at": NOW - 60, "full": True}, (), None),
         ({"redis_at": NOW - 60}, (), "has not heard of Redis for 60 s"),
         ({"redis_at": None, "announced": False}, (), "has not heard of Redis for 500 s"),
     ],

@@ -1,6 +1,7 @@
 """What is asked of Redis itself, what its answers mean, and the words for it: addresses, rights, durability, keys."""
 
 import asyncio
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from oppsync import AsyncJobClient, JobClient
 from oppsync_worker.contract.outcomes import OUTCOME_FIELDS, Outcome
 from oppsync_worker.contract.states import State
 from oppsync_worker.ledger import connect, durability, keys, presence, reading, rights, scripts
@@ -33,14 +35,72 @@ def test_an_address_is_taken_from_the_environment(url: str) -> None:
     assert redis_url({"REDIS_URL": url}) == url.strip()
 
 
-@pytest.mark.parametrize("url", ["http://h", "h:6379", "redis:/", "REDIS"])
+@pytest.mark.parametrize("url", ["http://h", "h:6379", "redis:/", "redis//h", "REDIS"])
 def test_what_is_no_address_is_refused(url: str) -> None:
-    """`redis:/` has the scheme, and is left to redis-py."""
-    if url == "redis:/":
-        assert redis_url({"REDIS_URL": url}) == url
-        return
+    """It must say how Redis is spoken to."""
     with pytest.raises(NoRedisUrl, match=r"^REDIS_URL must begin with redis://, rediss:// or unix://$"):
         redis_url({"REDIS_URL": url})
+
+
+WRONG = {
+    "a port that is none": "redis://:pw-SECRET@127.0.0.1:bad/0",
+    "a port out of range": "redis://:pw-SECRET@127.0.0.1:99999/0",
+    "a space in it": "redis://:bad port",
+    "a bracket that stays open": "redis://:pw-SECRET@[::1/0",
+    "a # in the password": "redis://u:pw-SECRET#x@127.0.0.1:6379/0",
+    "a / in the password": "redis://u:pw-SECRET/x@127.0.0.1:6379/0",
+    "an option that nobody knows": "redis://:pw-SECRET@127.0.0.1/0?foo=bar",
+    "an option that is no number": "redis://:pw-SECRET@127.0.0.1/0?socket_timeout=abc",
+    "a demand on certificates that nobody knows": "rediss://:pw-SECRET@127.0.0.1/0?ssl_cert_reqs=banana",
+    "a database without a number": "redis://:pw-SECRET@127.0.0.1/jobs",
+    "an option that is ours": "redis://:pw-SECRET@127.0.0.1/0?decode_responses=true",
+    "another protocol": "redis://:pw-SECRET@127.0.0.1/0?protocol=3",
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_an_address_that_cannot_be_read_is_refused_at_once_and_without_its_password(wrong: str) -> None:
+    """By everybody who takes one; no error behind it quotes any of it either."""
+    url = WRONG[wrong]
+    takes: list[Callable[[], object]] = [
+        lambda: redis_url({"REDIS_URL": url}),
+        lambda: JobClient(url),
+        lambda: AsyncJobClient(url),
+    ]
+    for take in takes:
+        with pytest.raises(NoRedisUrl) as caught:
+            take()
+        assert "SECRET" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://",
+        "redis://127.0.0.1:6379/0?socket_timeout=7",
+        "rediss://u:p%23%2F%40@h:6380/3?ssl_cert_reqs=none",
+        "unix:///run/redis.sock?db=2",
+        "unix://u:p@/run/redis.sock",
+    ],
+)
+def test_what_redis_client_can_read_is_taken_as_it_is(url: str) -> None:
+    """Every form of it."""
+    assert redis_url({"REDIS_URL": url}) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("redis://u:s3cr3t@cache.internal:6380/2", "cache.internal:6380"),
+        ("rediss://:s3cr3t@cache", "cache:6379"),
+        ("redis://", "localhost:6379"),
+        ("redis://[::1]:7000/0", "[::1]:7000"),
+        ("unix://u:s3cr3t@/run/redis.sock?db=1", "%2Frun%2Fredis.sock"),
+    ],
+)
+def test_where_redis_is_is_shown_without_who_asks(url: str, place: str) -> None:
+    """Celery prints it when a worker starts."""
+    assert connect.place(url) == place
 
 
 def embedded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -102,14 +162,17 @@ def test_an_address_that_cannot_be_read_is_somebody_else_s(tmp_path: Path, monke
 
 def test_no_connection_waits_without_end() -> None:
     """Three seconds to connect, five for an answer, and RESP2."""
-    assert connection_options() == {
+    options = connection_options("redis://h")
+    assert options == {
         "protocol": 2,
         "socket_timeout": 5.0,
         "socket_connect_timeout": 3.0,
         "socket_keepalive": True,
         "health_check_interval": 25,
     }
-    assert connection_options(answer_timeout_s=2.0)["socket_timeout"] == 2.0
+    assert connection_options("redis://h", answer_timeout_s=2.0)["socket_timeout"] == 2.0
+    # To a socket nothing is kept alive: there is nothing between.
+    assert connection_options("unix:///s") == {name: options[name] for name in options if name != "socket_keepalive"}
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,7 @@ def test_it_connects_with_bounded_patience(one: Client) -> None:
 
     retry = options.pop("retry")
     assert url == URL
-    assert options == connection_options(answer_timeout_s=2.0)
+    assert options == connection_options("redis://h", answer_timeout_s=2.0)
     assert isinstance(retry, one.retry)
     assert retry._retries == 1
     assert isinstance(retry._backoff, ExponentialBackoff)

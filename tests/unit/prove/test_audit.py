@@ -24,6 +24,7 @@ def shows(part: str, version: int) -> Record:
 
 
 CALM = tuple(Wait(f"c{n}", Phase.CALM, "bulk", n, 0.4) for n in range(20))
+CALM_ALONE = Waiting(CALM)
 SLOW = Waiting((*CALM, *(Wait(f"b{n}", Phase.BESIDE, "bulk", 100.0 + n, 9.0) for n in range(20))))
 LATE_JOB = replace(CREATE, number=7, fate=Fate.LATE)
 ALONE = replace(CREATE, number=8, fate=Fate.REFUSED_ALONE)
@@ -53,6 +54,18 @@ PLANTED: dict[str, tuple[str, Evidence]] = {
         kept(
             seen=seen(first=Seen(State.MERGED, points_to=SECOND.job_id)),
             records=(replace(RECORD, updates=RECORD.updates[1:]),),
+        ),
+    ),
+    "a create that travelled inside another job": (
+        "lost",
+        kept(seen=seen(create=Seen(State.MERGED, points_to=SECOND.job_id)), records=()),
+    ),
+    "a record of a create that is called expired": (
+        "lost",
+        kept(
+            jobs={LATE_JOB.job_id: LATE_JOB},
+            seen={LATE_JOB.job_id: Seen(State.EXPIRED)},
+            records=(replace(OTHER, made_by=LATE_JOB.job_id),),
         ),
     ),
     "a create carried out twice": ("doubled", kept(records=(RECORD, OTHER))),
@@ -95,7 +108,9 @@ PLANTED: dict[str, tuple[str, Evidence]] = {
     "a job that kills and is not called poison": ("not buried", kept(seen=seen(killer=Seen(State.DEAD, "rejected")))),
     "an update that was never tried": ("never handed over", kept(withheld=(replace(SECOND, version=4),))),
     "a create that was never tried": ("never handed over", kept(withheld=(replace(CREATE, number=3),))),
+    "poison that was never pushed": ("never handed over", kept(kept_back=("poison-1",))),
     "a quiet job that waited for a neighbour": ("waited for a neighbour", kept(waiting=SLOW)),
+    "nobody who was beside neighbours": ("waited for a neighbour", kept(waiting=CALM_ALONE)),
     "a good job that waited for another's refusal": (
         "waited for a neighbour",
         kept(held_up={CREATE.job_id: 30.0}, lifted_at=20.0),

@@ -1,12 +1,18 @@
 """What the audit is given is everything there is."""
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from oppsync_ops.processes import ProcessEnded
-from oppsync_ops.prove.collecting import whole_journal
+from oppsync_ops.prove.collecting import kept_back, whole_journal
+from oppsync_ops.prove.neighbours import Neighbour, Trouble
+from oppsync_ops.prove.poison import Poison
+from oppsync_ops.prove.producers import Handed
 from oppsync_ops.witness import Witness
+from unit.prove.world import CREATE
 
 ROW: dict[str, Any] = {"at": 1.0, "instance": "alder", "method": "GET", "path": "/x", "status": 200}
 
@@ -38,3 +44,13 @@ def test_nothing_is_concluded_from_a_journal_with_gaps() -> None:
     """One request too many could be among those that are forgotten."""
     with pytest.raises(ProcessEnded, match="received 3 requests, and its journal tells of 2"):
         whole_journal(cast("Witness", Remembers(2)), patience_s=0)
+
+
+def test_a_hostile_element_that_nobody_pushed_and_a_neighbour_that_never_came_are_told() -> None:
+    """What was not tried proves nothing."""
+    pushed, kept = (Poison(name, 0.1, "bulk", name.encode()) for name in ("poison-1", "poison-2"))
+    here, away = (Neighbour(name, Trouble.HELD, 40, 45, 8) for name in ("elm", "fir"))
+    plan: Any = SimpleNamespace(poison=(pushed, kept), neighbours=(here, away))
+    handed = Handed(jobs={"elm-r1-v0": replace(CREATE, instance="elm")}, poison=[pushed])
+
+    assert list(kept_back(plan, handed)) == ["poison-2", f"fir: {Trouble.HELD}"]

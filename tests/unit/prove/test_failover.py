@@ -52,6 +52,19 @@ PLANTED: dict[str, tuple[str, FailoverEvidence]] = {
         kept(acknowledged={CREATE.job_id: BEFORE, OTHER.job_id: AFTER}),
     ),
     "a success that the CRM shows nothing of": ("lost", kept(records=(UNTOUCHED,))),
+    "a success that is not the record it made": (
+        "lost",
+        kept(seen=seen(create=replace(DONE, opportunity_id=200))),
+    ),
+    "an update without effect": (
+        "lost",
+        kept(records=(replace(RECORD, versions={TITLE: 1, VALUE: 1, FIELD: 0}, updates=()), UNTOUCHED)),
+    ),
+    "a record that nobody asked for": (
+        "doubled",
+        kept(records=(*kept().records, replace(UNTOUCHED, opportunity_id=300, made_by="alder-r77-v0"))),
+    ),
+    "a job that was never taken": ("never handed over", kept(acknowledged={CREATE.job_id: BEFORE})),
     "a create that was in doubt when it was sent again": (
         "doubled",
         kept(records=TWICE, requests=(post(BEFORE), post(AFTER))),

@@ -19,6 +19,7 @@ from oppsync_worker.contract.states import State
 
 MADE = Row(CREATED, 0, 0, 100, 1.0)
 FIRST, SECOND = Row(APPLIED, 1, 0, 100, 2.0), Row(APPLIED, 2, 0, 100, 3.0)
+EARLY = (Deal(0, 1), State.SUCCEEDED)
 DONE = [(Deal(0, 0), State.SUCCEEDED), (Deal(0, 1), State.MERGED), (Deal(0, 2), State.SUCCEEDED)]
 
 
@@ -47,6 +48,12 @@ PLANTED = {
     "a job that nobody knows": ("lost", [MADE, FIRST, SECOND], [*DONE, (Deal(0, 3), State.UNKNOWN)]),
     "a create that was never made": ("lost", [], DONE),
     "an update that was never applied": ("lost", [MADE, FIRST], DONE),
+    "an update that was never applied, though a newer one was": ("lost", [MADE, SECOND], [DONE[0], EARLY, DONE[2]]),
+    "a record that nobody asked for": (
+        "doubled",
+        [MADE, FIRST, SECOND, Row(CREATED, 0, 1, 101, 4.0)],
+        DONE,
+    ),
     "a job that still waits": ("not ended", [MADE, FIRST, SECOND], [*DONE, (Deal(0, 3), State.QUEUED)]),
     "a create in doubt": ("not ended", [MADE, FIRST, SECOND], [*DONE, (Deal(1, 0), State.IN_DOUBT)]),
     "a good job that died": ("buried", [MADE, FIRST, SECOND], [*DONE, (Deal(0, 3), State.DEAD)]),

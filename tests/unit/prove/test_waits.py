@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from oppsync_ops.prove.waits import LEAST, Beat, Outage, Phase, Wait, Waiting, figures, held_up, too_long
+from oppsync_ops.prove.waits import LEAST, NO_WAITING, Beat, Outage, Phase, Wait, Waiting, figures, held_up, too_long
 
 IDLE_S = 0.4
 
@@ -13,6 +13,7 @@ def waits(phase: Phase, seconds: float | None, *, began: float = 0.0, lane: str 
 
 
 CALM = waits(Phase.CALM, IDLE_S)
+WELL = (*CALM, *waits(Phase.BESIDE, IDLE_S, began=50.0))
 
 
 def beside(seconds: float | None, **changed: object) -> Waiting:
@@ -61,7 +62,7 @@ def test_what_a_busy_machine_costs_everybody_is_allowed() -> None:
 def test_an_outage_of_the_crm_excuses_nothing_under_fire() -> None:
     """It is one of the faults: of the machine the usual counts."""
     once = (*(Beat(Phase.FIRE, 0.001) for _ in range(9)), Beat(Phase.FIRE, 3.0))
-    waiting = Waiting((*CALM, *waits(Phase.FIRE, 1.5, began=100.0)), beats=once)
+    waiting = Waiting((*WELL, *waits(Phase.FIRE, 1.5, began=100.0)), beats=once)
 
     assert list(too_long(waiting)) != []
 
@@ -72,8 +73,8 @@ def test_a_job_that_was_in_the_hands_of_a_killed_worker_is_judged_apart() -> Non
     hit, late = (Wait("hit", Phase.FIRE, "bulk", 105.0, seconds) for seconds in (20.0, 60.0))
     clear = waits(Phase.FIRE, IDLE_S, began=200.0)
 
-    excused = Waiting((*CALM, *clear, hit), (killed,), explained_s=20.0)
-    beyond = Waiting((*CALM, *clear, late), (killed,), explained_s=20.0)
+    excused = Waiting((*WELL, *clear, hit), (killed,), explained_s=20.0)
+    beyond = Waiting((*WELL, *clear, late), (killed,), explained_s=20.0)
 
     assert list(too_long(excused)) == []
     assert [whom for whom, _ in too_long(beyond)] == ["hit"]
@@ -92,7 +93,7 @@ def test_a_fault_explains_nothing_of_a_wait_that_was_too_long_before_it_struck()
 def test_a_job_whose_own_request_was_struck_is_told_apart() -> None:
     """Its answer was lost, and it had to be looked for."""
     struck = replace(CALM[0], job_id="struck", phase=Phase.FIRE, seconds=30.0, hit=True)
-    waiting = Waiting((*CALM, *waits(Phase.FIRE, IDLE_S, began=50.0), struck))
+    waiting = Waiting((*WELL, *waits(Phase.FIRE, IDLE_S, began=50.0), struck))
 
     (fire,) = [one for one in figures(waiting) if one.phase is Phase.FIRE]
 
@@ -111,8 +112,15 @@ def test_too_little_calm_proves_nothing() -> None:
 
 def test_a_run_without_neighbours_says_nothing() -> None:
     """Neither a figure nor a breach."""
-    assert list(too_long(Waiting())) == []
-    assert figures(Waiting()) == []
+    assert list(too_long(NO_WAITING)) == []
+    assert figures(NO_WAITING) == []
+
+
+def test_nothing_measured_beside_neighbours_proves_nothing() -> None:
+    """Neither a run of which no quiet job is known, nor a lane in which none succeeded beside the neighbours."""
+    assert any("nothing is proved" in says for _, says in too_long(Waiting()))
+    assert any("nothing is proved" in says for _, says in too_long(Waiting(CALM)))
+    assert any("nothing is proved" in says for _, says in too_long(beside(None)))
 
 
 def test_good_jobs_do_not_wait_for_the_end_of_somebody_else_s_refusals() -> None:

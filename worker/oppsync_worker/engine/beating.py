@@ -11,7 +11,7 @@ from pathlib import Path
 from oppsync_worker.engine.engine import Engine
 from oppsync_worker.engine.housekeeping import Housekeeping
 from oppsync_worker.observe import beat
-from oppsync_worker.observe.beat import BEAT_EVERY_S, NAMES_MOST, Beat, NoHealthFolder
+from oppsync_worker.observe.beat import BEAT_EVERY_S, NAMES_MOST, STALE_AFTER_S, Beat, NoHealthFolder
 from oppsync_worker.version import release
 
 logger = logging.getLogger(__name__)
@@ -87,7 +87,19 @@ class Beating:
             announced=housekeeping.announced,
             stopping=engine.stopping,
             warnings=self._warnings,
+            claimed_at=engine.claimed_at,
+            full=engine.room() == 0,
+            refusal=self._refusal(),
         )
+
+    def _refusal(self) -> str:
+        if self._engine.refusal:
+            return f"may not claim jobs. {self._engine.refusal}"
+        at = self._engine.book.not_replicated_at if self._engine.book else None
+        # Jobs that were put back for it come again within seconds; an older failure says nothing of now.
+        if at is not None and time.monotonic() - at < STALE_AFTER_S:
+            return "sends nothing: too few replicas of Redis take note in time (OPPSYNC_WAIT_REPLICAS)"
+        return ""
 
     def _trouble(self, said: str) -> None:
         if not self._told_of_trouble:

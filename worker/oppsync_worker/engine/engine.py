@@ -12,7 +12,7 @@ from typing import Any, Final
 from celery.worker import state as celery_state
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 from oppsync_worker.contract.names import Kind
@@ -21,7 +21,7 @@ from oppsync_worker.engine.hands import Hands, Hold
 from oppsync_worker.ledger import claims, ends, keys
 from oppsync_worker.ledger.book import Book
 from oppsync_worker.ledger.claims import Claimed
-from oppsync_worker.ledger.connect import connection_options
+from oppsync_worker.ledger.connect import connection_options, explain
 from oppsync_worker.ledger.scripts import Call, run
 from oppsync_worker.limits.budget import ELASTIC, hands
 from oppsync_worker.runner.ends import Abandoned, End
@@ -53,6 +53,10 @@ class Engine:
         self.book: Book | None = None
         self.polled_at: float | None = None
         """When the consumer thread last asked for work, or tried to reach Redis; seconds of the monotonic clock."""
+        self.claimed_at: float | None = None
+        """When Redis last answered what this worker may begin, be it nothing; seconds of the monotonic clock."""
+        self.refusal = ""
+        """Why Redis, which answers, refused the last such question; empty when it did not."""
         self.consumed: Callable[[], list[str]] = list
         """Names of the queues that this worker consumes."""
         self.closing = False
@@ -62,7 +66,7 @@ class Engine:
         self._asker, self._questions = secrets.token_hex(8), 0
         self.reporter = reporter
         self.name = f"{socket.gethostname()}:{os.getpid()}"
-        self._redis = Redis.from_url(redis_url, retry=Retry(NoBackoff(), 1), **connection_options())
+        self._redis = Redis.from_url(redis_url, retry=Retry(NoBackoff(), 1), **connection_options(redis_url))
 
     def __json__(self) -> str:
         """What `celery inspect stats` shows of the transport's options (kombu.utils.json)."""
@@ -71,6 +75,10 @@ class Engine:
     def polled(self) -> None:
         """The consumer thread is awake."""
         self.polled_at = time.monotonic()
+
+    def refused(self, error: RedisError) -> None:
+        """Redis did not let this worker ask for work; that it is away altogether is known elsewhere."""
+        self.refusal = explain(error) if isinstance(error, ResponseError) else ""
 
     @property
     def stopping(self) -> bool:
@@ -88,7 +96,12 @@ class Engine:
             worker=self.name,
             question=f"{self._asker}-{self._questions}",
         )
-        answer = run(self._redis, call)
+        try:
+            answer = run(self._redis, call)
+        except RedisError as error:
+            self.refused(error)
+            raise
+        self.claimed_at, self.refusal = time.monotonic(), ""
         # Whoever raises above asks the same question again: claims may have been made of which nobody has heard.
         self._questions += 1
         claimed, buried = claims.claimed(answer)

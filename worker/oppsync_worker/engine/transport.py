@@ -100,7 +100,8 @@ class Channel(stock.Channel):  # type: ignore[misc]
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - kombu's signature
         """Connect as everybody else in this process does; kombu's own reading of URLs is passed by."""
-        given: dict[str, Any] = {"db": 0, **connection_options(), **parse_url(self.engine.redis_url)}  # type: ignore[no-untyped-call]
+        url = self.engine.redis_url
+        given: dict[str, Any] = {"db": 0, **connection_options(url), **parse_url(url)}  # type: ignore[no-untyped-call]
         given["connection_class"] = chosen = given.get("connection_class", redis.Connection)
         if asynchronous:
             channel = self
@@ -140,6 +141,9 @@ class Channel(stock.Channel):  # type: ignore[misc]
             self.client.parse_response(self.client.connection, "BRPOP", **options)
         except self.connection_errors:
             self.client.connection.disconnect()
+            raise
+        except redis.RedisError as error:
+            self.engine.refused(error)
             raise
         finally:
             self._in_poll = None

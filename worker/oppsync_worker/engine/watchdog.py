@@ -81,7 +81,10 @@ class Watchdog:
         self._redis = Redis.from_url(
             engine.redis_url,
             retry=Retry(NoBackoff(), 0),
-            **{**connection_options(answer_timeout_s=self._answer_s), "socket_connect_timeout": self._answer_s},
+            **{
+                **connection_options(engine.redis_url, answer_timeout_s=self._answer_s),
+                "socket_connect_timeout": self._answer_s,
+            },
         )
 
     @contextmanager

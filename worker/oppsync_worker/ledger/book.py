@@ -82,7 +82,7 @@ class Book:
         from redis.asyncio import BlockingConnectionPool  # noqa: PLC0415 - kept beside its only use
 
         self._pool: ConnectionPool = BlockingConnectionPool.from_url(
-            url, max_connections=CONNECTIONS, timeout=None, retry=Retry(NoBackoff(), 1), **connection_options()
+            url, max_connections=CONNECTIONS, timeout=None, retry=Retry(NoBackoff(), 1), **connection_options(url)
         )
         self.redis = Redis(connection_pool=self._pool)
         self._patience_s = patience_s
@@ -92,6 +92,9 @@ class Book:
         self._questions = itertools.count(1)
         self.heard = 0
         """Round trips that came to an end, errors too: who asks in vain again and again is waiting, not hanging."""
+
+        self.not_replicated_at: float | None = None
+        """When too few replicas took note the last time, if they have not done so since; of the monotonic clock."""
 
     async def begin(
         self, hand: ends.Hand, job: AnyJob, *, horizon_ms: int, marker_field: str | None, own: bool = False
@@ -240,7 +243,9 @@ class Book:
         least = self._replicas.least
         answers, noted = await run_many_and_wait(self.redis, calls, replicas=least, within_ms=self._replicas.within_ms)
         if noted >= least:
+            self.not_replicated_at = None
             return answers
+        self.not_replicated_at = time.monotonic()
         return [
             NotReplicated(answer) if call.script == "begin" and not isinstance(answer, Exception) else answer
             for call, answer in zip(calls, answers, strict=True)

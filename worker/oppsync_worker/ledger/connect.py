@@ -10,8 +10,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
+from redis import ConnectionPool
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
@@ -24,6 +25,9 @@ from redis.exceptions import (
 
 EMBEDDED_URL_FILE: Final = Path(".oppsync") / "redis.url"
 """Where the embedded server of `oppsync` leaves its address, below the working directory."""
+
+OURS: Final = frozenset({"decode_responses", "encoding", "encoding_errors", "protocol"})
+"""Options of a connection that decide how answers are read: an address may not change them."""
 
 CONNECT_TIMEOUT_S: Final = 3.0
 ANSWER_TIMEOUT_S: Final = 5.0
@@ -59,9 +63,41 @@ def redis_url(environ: Mapping[str, str] | None = None) -> str:
         raise NoRedisUrl(
             "REDIS_URL is not set: set it, for example to redis://127.0.0.1:6379/0, or run `oppsync redis start`"
         )
-    if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
-        raise NoRedisUrl("REDIS_URL must begin with redis://, rediss:// or unix://")
+    return checked(url)
+
+
+def checked(url: str, *, name: str = "REDIS_URL") -> str:
+    """The address, if Redis' client can read it. What is wrong is told without quoting it: it may hold a password.
+
+    Raises:
+        NoRedisUrl: it cannot; `name` is what the text calls it.
+    """
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        raise NoRedisUrl(f"{name} must begin with redis://, rediss:// or unix://")
+    try:
+        # Makes a connection, and does not open it: only that shows a wrong option.
+        ConnectionPool.from_url(url, **connection_options(url)).make_connection()
+        path, options = urlsplit(url).path.strip("/"), parse_qs(urlsplit(url).query)
+    except (ValueError, TypeError, RedisError, OSError):
+        raise NoRedisUrl(
+            f"{name} is not a Redis address, or has an option that Redis' client does not know; it looks like "
+            "redis://127.0.0.1:6379/0, and in its password @ : / ? # and % are written as %40 %3A %2F %3F %23 %25"
+        ) from None
+    if path and not path.isdecimal() and not url.startswith("unix://"):
+        # The client would take it for database 0.
+        raise NoRedisUrl(f"{name} must end in the number of a database, as in redis://127.0.0.1:6379/0")
+    if fixed := OURS & options.keys():
+        raise NoRedisUrl(f"{name} sets {', '.join(sorted(fixed))}, which this software sets by itself: leave it out")
     return url
+
+
+def place(url: str) -> str:
+    """Host and port of an address, or the path of its socket, as a host of a URL: nothing of user and password."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return quote(parts.path, safe="")
+    host = parts.hostname or "localhost"
+    return f"[{host}]:{parts.port or 6379}" if ":" in host else f"{host}:{parts.port or 6379}"
 
 
 def _embedded_url() -> str:
@@ -77,9 +113,9 @@ def _embedded_url() -> str:
     raise NoRedisUrl(f"{EMBEDDED_URL_FILE} belongs to another user: set REDIS_URL, or go to a directory of your own")
 
 
-def connection_options(*, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> dict[str, Any]:
-    """Bounded patience for every connection: no call may hang because Redis does."""
-    return {
+def connection_options(url: str, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> dict[str, Any]:
+    """Bounded patience for every connection to that address: no call may hang because Redis does."""
+    options = {
         # RESP2 needs no HELLO: one round trip less before the first command, and one less to wait for in vain.
         "protocol": 2,
         "socket_timeout": answer_timeout_s,
@@ -87,6 +123,10 @@ def connection_options(*, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> dict[st
         "socket_keepalive": True,
         "health_check_interval": 25,
     }
+    if url.startswith("unix://"):
+        # Nothing lies between, which could go away in silence; the client refuses the option.
+        del options["socket_keepalive"]
+    return options
 
 
 _NOT_PERMITTED: Final = (

@@ -54,6 +54,12 @@ class Beat:
     stopping: bool
     warnings: tuple[str, ...] = ()
     """What is unsafe in its settings, a sentence each. Workers of earlier versions do not tell."""
+    claimed_at: float | None = None
+    """When Redis last told it what it may begin, be it nothing. Of earlier versions: when it last asked."""
+    full: bool = False
+    """Whether it has its hands full, and asks for nothing more."""
+    refusal: str = ""
+    """Why it could deliver nothing the last time it tried, although Redis answers; goes on after its name."""
 
     def age_s(self, now: float) -> float:
         """Seconds since it was written; infinite for one that was written before the machine was started."""
@@ -72,6 +78,7 @@ class Beat:
             "beat_seconds_ago": ago(self.at),
             "up_seconds": ago(self.started_at),
             "polled_seconds_ago": ago(self.polled_at),
+            "claimed_seconds_ago": ago(self.claimed_at),
             "redis_answered_seconds_ago": ago(self.redis_at),
             "in_hand": self.in_hand,
             "instances": self.instances,
@@ -142,10 +149,10 @@ def _read(file: Path) -> Beat | None:
     """A beat; None for a file that is none, such as one of another version's."""
     try:
         told = json.loads(file.read_text("utf-8"))
-        told = {"warnings": (), **told}
+        told = {"warnings": (), "claimed_at": told["polled_at"], "full": False, "refusal": "", **told}
         texts = {name: tuple(map(str, told[name])) for name in ("names", "warnings")}
         beat = Beat(**{**{field.name: told[field.name] for field in fields(Beat)}, **texts})
-        numbers = (beat.at, beat.started_at, beat.polled_at or 0.0, beat.redis_at or 0.0)
+        numbers = (beat.at, beat.started_at, beat.polled_at or 0.0, beat.redis_at or 0.0, beat.claimed_at or 0.0)
         return beat if all(isinstance(number, int | float) for number in numbers) else None
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None

@@ -3,10 +3,11 @@
 | check | breached by |
 |---|---|
 | lost | a job that nobody knows, whose enqueue the replica had; a success of which the CRM shows nothing |
-| doubled | a create sent again although the promoted replica knew of its first request, or its worker the answer |
+| doubled | a create sent again although the replica knew of its first request, or its worker the answer; a stray |
 | wrong final value | a record that does not show its newest update; not one that was written while the replica lagged |
 | not ended | a job at no end; not an update whose create is forgotten |
 | buried | a dead letter: every job here is good |
+| never handed over | a job that the producer was never told to be taken: what was not tried proves nothing |
 
 Excused, and counted: jobs that were acknowledged when the replica had stopped listening, and are forgotten. Without
 the barrier, also creates that were begun in that time and sent again at once, when nobody alive knew of their answer.
@@ -17,14 +18,15 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
-from oppsync_ops.prove.evidence import Record, Request, Seen
+from oppsync_ops.prove.evidence import Evidence, Record, Request, Seen
 from oppsync_ops.prove.planned import PlannedJob
+from oppsync_ops.prove.values import without_effect
 from oppsync_worker.contract.states import State
 
 DONE: Final = frozenset({State.SUCCEEDED, State.MERGED})
 TO_RECORD_S: Final = 3.0
 """How long after the promotion, or after its answer, a worker may take to record a success that it has in hand."""
-CHECKS: Final = ("lost", "doubled", "wrong final value", "not ended", "buried", "worker exits")
+CHECKS: Final = ("lost", "doubled", "wrong final value", "not ended", "buried", "never handed over", "worker exits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,16 @@ class _Judge:
         for job_id, ids in self._ids.items():
             if len(ids) > 1:
                 yield from self._doubled(job_id, len(ids))
+        evidence = self._evidence
+        for record in evidence.records:
+            job = evidence.jobs.get(record.made_by or "")
+            if job is None or not job.creates:
+                yield "doubled", f"record {record.opportunity_id}: made by {record.made_by}, unplanned"
+        whole = Evidence(jobs=evidence.jobs, seen=evidence.seen, records=evidence.records, requests=(), budgets={})
+        yield from (("lost", f"{job_id}: {says}") for job_id, says in without_effect(whole))
+        for job_id in evidence.jobs:
+            if job_id not in evidence.acknowledged:
+                yield "never handed over", job_id
         yield from (("wrong final value", says) for says in self._wrong_values())
         yield from (("worker exits", says) for says in self._evidence.exits)
 
@@ -117,6 +129,9 @@ class _Judge:
                 self.forgotten.append(job_id)
         elif state is State.SUCCEEDED and job.creates and job_id not in self._ids:
             yield "lost", f"{job_id}: succeeded, but the CRM has no such record"
+        elif state is State.SUCCEEDED and job.creates and evidence.seen[job_id].opportunity_id not in self._ids[job_id]:
+            made = evidence.seen[job_id].opportunity_id
+            yield "lost", f"{job_id}: succeeded as record {made}, which is not the one it made"
         elif state in {State.DEAD, State.DISCARDED, State.EXPIRED}:
             yield "buried", f"{job_id}: {state} as {evidence.seen[job_id].cause}: {evidence.seen[job_id].detail}"
         elif not state.is_terminal and self._state(job.first_id) is not State.UNKNOWN:

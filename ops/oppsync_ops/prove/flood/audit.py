@@ -52,6 +52,8 @@ class Ledger:
         self._id_of = array("I")
         self._newest = array("H")
         self._shows = array("H")
+        self._applied_ones = array("H")
+        """Of each record, a bit for every version that was applied to it."""
         self.requests = 0
 
     def read(self, rows: Iterable[Row]) -> None:
@@ -71,12 +73,17 @@ class Ledger:
             self._one(deal, state)
 
     def judge_records(self, newest: Iterable[tuple[int, int]]) -> None:
-        """Every record, and the newest of its versions that succeeded."""
+        """Every record that was asked for, in order, and the newest of its versions that succeeded."""
+        asked_for = 0
         for record, version in newest:
+            asked_for = record + 1
             if self._id(record) and self._shows[record] != version:
                 self._found.add(
                     "wrong final values", f"record {record} shows version {self._shows[record]} instead of {version}"
                 )
+        for record in range(asked_for, len(self._id_of)):
+            if self._id_of[record]:
+                self._found.add("doubled", f"record {record}: made as {self._id_of[record]}, and nobody asked for it")
 
     def _one(self, deal: Deal, state: State) -> None:
         if state is State.UNKNOWN:
@@ -84,8 +91,10 @@ class Ledger:
         elif state in DONE:
             if not self._id(deal.record):
                 self._found.add("lost", f"{deal.job_id}: {state}, but the CRM has no such record")
-            elif self._newest[deal.record] < deal.version:
+            elif state is State.MERGED and self._newest[deal.record] < deal.version:
                 self._found.add("lost", f"{deal.job_id}: {state}, but it, or a newer one, was never applied")
+            elif state is State.SUCCEEDED and deal.version and not self._has(deal):
+                self._found.add("lost", f"{deal.job_id}: {state}, but it was never applied")
         elif state.is_terminal:
             self._found.add("buried", f"{deal.job_id}: {state}")
         else:
@@ -96,6 +105,7 @@ class Ledger:
             self._id_of.append(0)
             self._newest.append(0)
             self._shows.append(0)
+            self._applied_ones.append(0)
         if self._id_of[row.record]:
             self._found.add(
                 "doubled", f"record {row.record}: made as {self._id_of[row.record]} and {row.opportunity_id}"
@@ -113,6 +123,10 @@ class Ledger:
             )
         self._newest[row.record] = max(self._newest[row.record], row.version)
         self._shows[row.record] = row.version
+        self._applied_ones[row.record] |= 1 << row.version
+
+    def _has(self, deal: Deal) -> bool:
+        return bool(self._applied_ones[deal.record] >> deal.version & 1)
 
     def _id(self, record: int) -> int:
         return self._id_of[record] if record < len(self._id_of) else 0
