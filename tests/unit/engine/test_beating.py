@@ -16,13 +16,24 @@ from oppsync_worker.engine import beating as module
 from oppsync_worker.engine import bridge, stacks
 from oppsync_worker.engine.beating import Beating
 from oppsync_worker.observe import beat
-from oppsync_worker.observe.beat import Beat
+from oppsync_worker.observe.beat import STALE_AFTER_S, Beat
 from oppsync_worker.version import release
 
 
-def of(folder: Path | None, *, names: int = 2, warnings: list[str] | None = None) -> Beating:
+def of(
+    folder: Path | None, *, names: int = 2, warnings: list[str] | None = None, refusal: str = "", book: Any = None
+) -> Beating:
     """The beat of a worker that is busy and about to stop."""
-    engine: Any = SimpleNamespace(name="host:7", polled_at=17.5, hands=[1, 2, 3], stopping=True)
+    engine: Any = SimpleNamespace(
+        name="host:7",
+        polled_at=17.5,
+        claimed_at=16.5,
+        room=lambda: 0,
+        refusal=refusal,
+        book=book,
+        hands=[1, 2, 3],
+        stopping=True,
+    )
     housekeeping: Any = SimpleNamespace(answered_at=18.5, announced=True)
     instances = [f"i{number}" for number in range(names)]
     more = {} if warnings is None else {"warnings": warnings}
@@ -47,6 +58,8 @@ def test_a_beat_tells_how_the_worker_does() -> None:
         started_at=said.started_at,
         turns=4,
         polled_at=17.5,
+        claimed_at=16.5,
+        full=True,
         redis_at=18.5,
         in_hand=3,
         instances=2,
@@ -55,8 +68,23 @@ def test_a_beat_tells_how_the_worker_does() -> None:
         stopping=True,
         warnings=("no AOF",),
     )
+    assert of(None).now().refusal == ""
     assert of(None).now().warnings == ()
     assert of(None).now().turns == 0
+
+
+def test_a_beat_says_that_the_worker_may_not_claim() -> None:
+    """In the words of who refused it."""
+    assert of(None, refusal="NOPERM").now().refusal == "may not claim jobs. NOPERM"
+
+
+@pytest.mark.parametrize(("ago_s", "told"), [(0.0, True), (STALE_AFTER_S - 1, True), (STALE_AFTER_S + 1, False)])
+def test_a_beat_says_that_too_few_replicas_take_note(ago_s: float, told: Any) -> None:
+    """As long as that is news: what was put back for it comes again within seconds."""
+    book = SimpleNamespace(not_replicated_at=time.monotonic() - ago_s)
+
+    assert ("OPPSYNC_WAIT_REPLICAS" in of(None, book=book).now().refusal) is told
+    assert of(None, book=SimpleNamespace(not_replicated_at=None)).now().refusal == ""
 
 
 @pytest.mark.parametrize(("count", "named"), [(1_000, 1_000), (1_001, 0)])

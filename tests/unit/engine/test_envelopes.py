@@ -18,7 +18,7 @@ from integration.engine.hostile import Drawn
 from oppsync_worker.contract.errors import ContractError
 from oppsync_worker.contract.jobs import CreateOpportunity
 from oppsync_worker.contract.states import Cause
-from oppsync_worker.contract.wire import EMBED, decode, encode
+from oppsync_worker.contract.wire import EMBED, ORIGIN, decode, encode
 from oppsync_worker.engine.engine import TAG_HEADER
 from oppsync_worker.engine.envelopes import Unreadable, prepare
 from oppsync_worker.ledger import begin as beginning
@@ -59,6 +59,7 @@ def test_celery_is_given_what_its_own_producers_write() -> None:
     ours = prepare(claimed(encode(JOB)))
 
     assert ours["headers"].pop(TAG_HEADER) == "41"
+    assert ours["headers"].pop("origin") == ORIGIN
     of_no_group_and_no_host = {"group_index", "origin", "replaced_task_nesting"}
     assert ours["headers"] == {
         name: value for name, value in theirs.headers.items() if name not in of_no_group_and_no_host
