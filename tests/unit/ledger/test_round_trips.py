@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from redis.exceptions import NoScriptError, ResponseError
@@ -219,6 +219,47 @@ def test_every_command_of_a_script_is_known_and_every_known_one_is_used() -> Non
     assert back - READS - rights.WRITES.keys() == {"persist"}  # which no script uses itself
     assert not READS & rights.WRITES.keys()
     assert set(rights._LANES) == {lane.queue for lane in Lane}
+
+
+LIBRARY: Final = ["local function often() return 1 end", "local function seldom() return often() end"]
+
+
+def test_what_is_rarely_needed_is_built_by_the_first_who_needs_it() -> None:
+    """What an ordinary run comes to is named, stands where it stood, and is called by its name."""
+    text = scripts._rarely([*LIBRARY, "-- #first often", "-- seldom() is asked for", "return often() + seldom()"])
+
+    assert text == [
+        "local rare",
+        LIBRARY[0],
+        *("local built", "function rare(name)", "if not built then", LIBRARY[1]),
+        *("built = { seldom = seldom }", "end", "return built[name]", "end"),
+        *("-- seldom() is asked for", "return often() + rare('seldom')()"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["-- #first often never"], "no function never"),
+        (["local now = seldom()", "-- #first often"], "seldom is needed before it can be built"),
+        (["local TABLE = { seldom }", "-- #first often"], "seldom is needed before it can be built"),
+    ],
+)
+def test_a_function_that_would_not_be_there_is_an_error_of_the_script(lines: list[str], said: str) -> None:
+    """When the script is put together, not when it runs."""
+    with pytest.raises(ValueError, match=said):
+        scripts._rarely([*LIBRARY, *lines])
+
+
+def test_a_word_in_a_text_is_no_function() -> None:
+    """Nor is one in a remark."""
+    assert "local rare" in scripts._rarely([*LIBRARY, "local said = 'seldom' -- seldom", "-- #first often"])
+
+
+def test_a_command_that_is_chosen_when_the_script_runs_is_refused() -> None:
+    """Whether it is noted is decided when the script is put together."""
+    with pytest.raises(ValueError, match="must stand in the call"):
+        scripts.direct("redis.call(front and 'RPUSH' or 'LPUSH', key, id)")
 
 
 def test_what_only_reads_is_asked_of_redis_itself() -> None:

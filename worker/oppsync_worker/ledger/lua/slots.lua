@@ -282,7 +282,7 @@ local function enter(job, fields, now, message)
   local at, again
   if not b.unknown then at, again = take_slot(instance, job.id, now, 250, b) end
   if at then
-    redis.add('HSET', key, 'state', 'queued', 'slot_at', num(at), 'since', num(now), unpack(fields))
+    redis.call('HSET', key, 'state', 'queued', 'slot_at', num(at), 'since', num(now), unpack(fields))
     redis.call('RPUSH', queue_of(job.lane), message)
     ring(queue_of(job.lane))
   else
