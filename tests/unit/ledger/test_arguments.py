@@ -244,6 +244,14 @@ RECORD_TEXT = '{"state":"succeeded","record":{"title":"ç"}}'
             ("j1", "t9", "succeeded", 60, "opportunity_id", 9, "result", RECORD_TEXT, *AROUND_LOOK),
         ),
         (
+            looking.recall_adopted(LOOK, TOLD, opportunity_id=9, result=RECORD, ttl_s=60),
+            "settle",
+            (
+                *("look-t9-j1", "j1", "succeeded", 60, "opportunity_id", 9, "result", RECORD_TEXT),
+                *("attempt", "line"),
+            ),
+        ),
+        (
             looking.resend(LOOK, TOLD, why="w"),
             "looked",
             ("j1", "t9", "scheduled", 0, "delay", 0, "cause", "absent", "detail", "w", "absent", 1, *AROUND_LOOK),
