@@ -404,6 +404,10 @@ def test_receipts_are_read_in_order() -> None:
         "job j1 (opportunities.create for instance 'acme') bears the idempotency key of job other"
         " (opportunities.update for instance 'globex'), which asks for something else: give it a key of its own"
     )
+    (unread,) = enqueuing.receipts([CREATE], [[[b"other", 0, b"id", b"", b""]]])
+    assert unread.conflict is not None
+    assert "a message that nobody could read" in str(unread.conflict)
+    assert "for instance ''" not in str(unread.conflict)
 
 
 @pytest.mark.parametrize(
