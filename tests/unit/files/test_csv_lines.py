@@ -1,5 +1,6 @@
 """CSV: every way in which a file or a line of it can be wrong, and what is tolerated."""
 
+import csv
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 
 from oppsync.files import BadLine, GoodLine, Line, UnreadableFile, read_jobs
+from oppsync.files.csv_lines import CsvText
+from oppsync.files.lines import MAX_LINE_BYTES
 from oppsync_worker.contract.names import Kind, Lane
 
 Write = Callable[[bytes], Path]
@@ -265,3 +268,18 @@ def test_a_field_of_the_other_kind_is_refused(write: Write) -> None:
     (line,) = lines(path, kind=Kind.CREATE)
 
     assert only_problem(line) == ("opportunity_id", "is not a field of this job")
+
+
+def test_a_record_is_as_long_as_its_lines_and_no_longer_than_the_longest_line() -> None:
+    """To the byte; each is measured by itself."""
+    half = b"x" * (MAX_LINE_BYTES // 2 - 1) + b"\n"
+    text = CsvText(iter([half, half, b"y\n", half, half, b"z"]), path=Path("a.csv"), encoding="utf-8")
+
+    for number in (0, 3):
+        assert text.begin() == number + 1
+        assert [len(next(text)), len(next(text))] == [len(half)] * 2
+        assert text.size == MAX_LINE_BYTES
+        assert text.damage is None
+        with pytest.raises(csv.Error, match="is never closed"):
+            next(text)
+        assert text.damage is not None

@@ -244,6 +244,14 @@ RECORD_TEXT = '{"state":"succeeded","record":{"title":"ç"}}'
             ("j1", "t9", "succeeded", 60, "opportunity_id", 9, "result", RECORD_TEXT, *AROUND_LOOK),
         ),
         (
+            looking.recall_adopted(LOOK, TOLD, opportunity_id=9, result=RECORD, ttl_s=60),
+            "settle",
+            (
+                *("look-t9-j1", "j1", "succeeded", 60, "opportunity_id", 9, "result", RECORD_TEXT),
+                *("attempt", "line"),
+            ),
+        ),
+        (
             looking.resend(LOOK, TOLD, why="w"),
             "looked",
             ("j1", "t9", "scheduled", 0, "delay", 0, "cause", "absent", "detail", "w", "absent", 1, *AROUND_LOOK),
@@ -396,6 +404,10 @@ def test_receipts_are_read_in_order() -> None:
         "job j1 (opportunities.create for instance 'acme') bears the idempotency key of job other"
         " (opportunities.update for instance 'globex'), which asks for something else: give it a key of its own"
     )
+    (unread,) = enqueuing.receipts([CREATE], [[[b"other", 0, b"id", b"", b""]]])
+    assert unread.conflict is not None
+    assert "a message that nobody could read" in str(unread.conflict)
+    assert "for instance ''" not in str(unread.conflict)
 
 
 @pytest.mark.parametrize(
