@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from oppsync import JobClient
@@ -13,6 +14,10 @@ from oppsync_ops import redis_server
 from oppsync_ops.redis_server import RedisServer
 from oppsync_ops.simulator import HostedSimulator, SimulatorConfig, running_simulator
 from stage import Worker
+
+# How long a drawn case takes says how busy the machine is, and nothing of what is tested. All else stays as it was set.
+settings.register_profile("any machine", settings.default, deadline=None)
+settings.load_profile("any machine")
 
 
 def pytest_collection_finish() -> None:

@@ -129,6 +129,7 @@ def prove(
     if only_plan:
         print_json(plan_document(plan)) if as_json else show_plan(plan)
         return DONE
+    _begin(report_file)
     note(f"seed {options.seed}, plan {plan.digest}; to repeat: {repeat}")
     try:
         with stoppable():
@@ -143,6 +144,12 @@ def prove(
     else:
         show(runs, repeat)
     return BAD_NEWS if runs[0].audit.total else DONE
+
+
+def _begin(report_file: Path | None) -> None:
+    # That it cannot be written must not come out at the end, when the run would be lost for it.
+    if report_file:
+        report_file.write_text("", "utf-8")
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,7 @@ def test_eta_and_expires_become_the_jobs_own_times() -> None:
         ({"body": "[[], {}, 7]"}, Cause.UNDECODABLE),
         ({"body": '[[], {"a": ' + "[" * 40 + "]" * 40 + "}, {}]"}, Cause.UNDECODABLE),
         ({"body": "[[" + "[" * 40 + "]" * 40 + "], {}, {}]"}, Cause.UNDECODABLE),
+        ({"body": "[[], {}, " + '{"a":' * 40 + "1" + "}" * 40 + "]"}, Cause.UNDECODABLE),
         ({"body": "[[], {}, " + '{"a":' * 3000 + "1" + "}" * 3000 + "]"}, Cause.UNDECODABLE),
         ({"body": '[[], {"a": 1' + "0" * 5000 + "}, {}]"}, Cause.UNDECODABLE),
     ],

@@ -1,6 +1,7 @@
 """What a person sees before anything is started."""
 
 import json
+from pathlib import Path
 
 import click
 import pytest
@@ -96,3 +97,11 @@ def test_neighbours_can_be_left_out() -> None:
     assert len(beside["neighbours"]) == 6
     assert alone["neighbours"] == []
     assert set(alone["budgets"]) < set(beside["budgets"])
+
+
+def test_a_report_that_cannot_be_written_is_told_before_anything_is_started(tmp_path: Path) -> None:
+    """Not after twenty minutes."""
+    refused = CliRunner().invoke(prove, ["--report", str(tmp_path / "no" / "report.json")], standalone_mode=False)
+
+    assert isinstance(refused.exception, FileNotFoundError)
+    assert "to repeat" not in refused.output

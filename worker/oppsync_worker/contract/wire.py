@@ -192,8 +192,8 @@ class Envelope:
             text = body_text(envelope, headers, properties)
             typed = TypedJson()
             args, fields, embed = _call(read_json(text, "the body", typed.loads))
-            # A text with few brackets is not deep: no need to look.
-            if text.count("[") + text.count("{") > MAX_NESTED and (is_deep(args) or is_deep(fields)):
+            # A text with few brackets is not deep: no need to look. How deep Python reads depends on its version.
+            if text.count("[") + text.count("{") > MAX_NESTED and any(map(is_deep, (args, fields, embed or {}))):
                 raise Unreadable(Cause.UNDECODABLE, f"the body is nested deeper than {MAX_NESTED}")  # noqa: TRY301
             job_id = _id(task, headers)
         except Unreadable as error:
