@@ -401,3 +401,13 @@ def handed_back_unread_it_goes_where_it_came_from(w: World) -> None:
     (hand, *_) = w.claim()
     w.run(sweeping.lose("c1", since=str(w.now)))
     w.run(claims.release(hand.tag))
+
+
+def a_message_of_ours_that_nobody_knows_may_take_workers_down(w: World) -> None:
+    """Redis was purged in between: it is ours all the same when it is known again."""
+    w.told()
+    w.put("HSET", "oppsync:job:c1", "crashes", 1)
+    w.put("LPUSH", LANES[1], encode(create("c1")))
+    w.claim()
+    w.passes(60_000)
+    w.restore()

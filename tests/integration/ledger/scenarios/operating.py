@@ -6,7 +6,7 @@ from typing import Any
 from integration.ledger.desk import ATTEMPT
 from integration.ledger.scenarios.world import START_MS, World, create, update
 from oppsync_worker.contract.wire import encode
-from oppsync_worker.ledger import ends, operating
+from oppsync_worker.ledger import claims, ends, operating
 from oppsync_worker.ledger.ends import Effects, State
 
 
@@ -186,3 +186,49 @@ def times_are_written_as_dates(w: World) -> None:
         (line,) = w.client.lrange(f"oppsync:attempts:c{number}", 0, -1)
         assert moment.isoformat(timespec="milliseconds") in line.decode()
         w.passes(START_MS - w.now)
+
+
+def a_doubt_is_sent_again_if_it_is_the_one_that_was_seen(w: World) -> None:
+    """By its attempts and its replays, and whether it waited for a person."""
+    w.told()
+    (hand,) = w.sends(create("c1"))
+    w.run(ends.doubt(hand, attempt=ATTEMPT))
+    w.put("HSET", "oppsync:job:c1", "replays", 2)
+    for seen in ((2, 2), (1, 3)):
+        w.run(operating.resend("c1", by="me", seen=seen))
+    w.run(operating.resend("c1", by="me", seen=(1, 2), is_a_persons=True))
+    w.put("HSET", "oppsync:job:c1", "doubt", "person")
+    w.run(operating.resend("c1", by="me", seen=(1, 2), is_a_persons=True))
+    (hand,) = w.sends(create("c2"))
+    w.run(ends.doubt(hand, attempt=ATTEMPT))
+    w.put("HDEL", "oppsync:job:c2", "attempts")
+    w.run(operating.resend("c2", by="me", seen=(0, 1)))
+    w.run(operating.resend("c2", by="me", seen=(0, 0)))
+
+
+def a_mended_letter_is_another_message_than_it_was(w: World) -> None:
+    """What its sender sends again meanwhile is put aside."""
+    w.told()
+    for job_id in ("x1", "x2"):
+        bad = create(job_id)
+        w.push(bad, compression="zlib")
+        hand = w.take(job_id)
+        w.begin(hand, bad, own=False)
+        w.bury(hand)
+        message = encode(create("x1", title="M")) if job_id == "x1" else None
+        w.run(operating.replay(job_id, by="me", message=message))
+        w.push(bad, compression="zlib")
+        for hand in w.claim():
+            w.run(claims.release(hand.tag))
+
+
+def an_update_inherits_only_from_behind(w: World) -> None:
+    """Replayed between others of its record."""
+    w.told()
+    first = update("u1", 5, lane="interactive")
+    old = update("u2", 5)
+    _dead(w, first)
+    _dead(w, old)
+    w.enqueue(update("u3", 5))
+    w.run(operating.replay("u1", by="me"))
+    w.run(operating.replay("u2", by="me"))

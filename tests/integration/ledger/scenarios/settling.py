@@ -325,3 +325,15 @@ def a_late_start_is_counted_when_it_was(w: World) -> None:
     w.sends(create("c1"))
     w.run(left_late("acme", counted_at=w.now, late_ms=300))
     w.run(left_late("acme", counted_at=w.now, late_ms=300))
+
+
+def what_a_later_worker_knows_of_an_unread_job_is_written(w: World) -> None:
+    """The first one did not even know its kind."""
+    w.told()
+    w.push(create("c1"), compression="zlib")
+    (hand,) = w.claim()
+    w.run(Call("settle", (hand.tag, "c1", "scheduled", 9, "delay", 10)))
+    w.passes(10)
+    w.promote()
+    (hand,) = w.claim()
+    w.run(ends.reschedule(hand, delay_ms=10, attempt=ATTEMPT, put_back=_Known()))

@@ -44,6 +44,12 @@ local function test_pttl(key)
   local ms = redis.call('PTTL', key)
   return ms > 0 and math.ceil(ms / 1000) * 1000 or ms
 end
+-- What Redis draws is what comes first.
+local function test_members(key, most)
+  local members = redis.call('SMEMBERS', key)
+  table.sort(members)
+  return { unpack(members, 1, math.min(#members, most)) }
+end
 """.replace("<now>", NOW)
 
 Stored = dict[str, tuple[str, int, dict[str, str]]]
@@ -85,7 +91,7 @@ def plain(name: str, put: Callable[[str, str], str] = lambda _, text: text) -> s
 def compose(name: str, put: Callable[[str, str], str] = lambda _, text: text) -> Script:
     """A script that asks the test what time it is."""
     text = plain(name, put).replace("server('TIME')", "test_time()").replace("server('PTTL', ", "test_pttl(")
-    text = _BEFORE + text
+    text = _BEFORE + text.replace("server('SRANDMEMBER', ", "test_members(")
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
