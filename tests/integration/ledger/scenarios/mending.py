@@ -164,6 +164,7 @@ def what_has_ended_otherwise_is_forgotten_in_time(w: World) -> None:
     for job_id, state in (("c1", "discarded"), ("c2", "expired"), ("c3", "succeeded")):
         w.put("HSET", f"oppsync:job:{job_id}", "state", state)
     w.put("HDEL", "oppsync:job:c3", "kind")
+    w.put("HSET", "oppsync:job:c1", "opportunity_id", 5)
     _sweep(w, "c1", "c2", "c3")
 
 

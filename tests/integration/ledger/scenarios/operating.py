@@ -232,3 +232,17 @@ def an_update_inherits_only_from_behind(w: World) -> None:
     w.enqueue(update("u3", 5))
     w.run(operating.replay("u1", by="me"))
     w.run(operating.replay("u2", by="me"))
+
+
+def an_update_that_wrote_only_what_newer_ones_wrote_is_not_remembered(w: World) -> None:
+    """The newer ones are."""
+    w.told()
+    old = update("u1", 5, value="1.00")
+    for job in (update("u0", 5), old):
+        _dead(w, job)
+    (hand,) = w.sends(update("u3", 5))
+    w.succeed(hand, effects=Effects(wrote=("title",)))
+    w.run(operating.replay("u1", by="me"))
+    hand = w.take("u1")
+    w.begin(hand, old)
+    w.succeed(hand, effects=Effects(wrote=("title",)))

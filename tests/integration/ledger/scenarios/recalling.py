@@ -248,3 +248,15 @@ def what_a_worker_knows_of_a_forgotten_job_is_written(w: World) -> None:
     (hand,) = w.sends(create("c9"))
     w.put("HSET", "oppsync:job:c9", "state", "queued", "attempts", 5)
     _settle(w, _succeeded(hand), create("c9"), attempts=2)
+
+
+def what_a_remembered_create_led_to_stands(w: World) -> None:
+    """Scheduled, or dead, by its own end: nothing is told a second time, and it is in no doubt."""
+    w.told()
+    for job, end in ((create("c1"), _doubted), (create("c2"), _doubted), (update("u1", 5), _again)):
+        (hand,) = w.sends(job)
+        if job.job_id != "c1":
+            w.bury(hand)
+        else:
+            w.run(ends.reschedule(hand, delay_ms=900_000, attempt=ATTEMPT))
+        _settle(w, end(hand, unsure=True, wrote=("title",)) if end is _again else end(hand), job)

@@ -2,6 +2,7 @@
 
 from integration.ledger.desk import ATTEMPT
 from integration.ledger.scenarios.world import World, create, update
+from oppsync_worker.contract.wire import encode
 from oppsync_worker.ledger import claims, ends, enqueuing, operating, recalling
 from oppsync_worker.ledger.begin import left_late
 from oppsync_worker.ledger.ends import Effects, Hand, Marker
@@ -337,3 +338,13 @@ def what_a_later_worker_knows_of_an_unread_job_is_written(w: World) -> None:
     w.promote()
     (hand,) = w.claim()
     w.run(ends.reschedule(hand, delay_ms=10, attempt=ATTEMPT, put_back=_Known()))
+
+
+def a_copy_does_not_overwrite_a_letter(w: World) -> None:
+    """Which has its message."""
+    w.told()
+    (hand,) = w.sends(create("c1"))
+    w.bury(hand)
+    w.put("LPUSH", "opportunities.bulk", encode(create("c1", title="other")))
+    (copy,) = w.claim()
+    w.bury(copy)

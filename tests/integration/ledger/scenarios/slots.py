@@ -454,3 +454,25 @@ def the_first_thing_to_do_is_told(w: World) -> None:
         w.put("ZADD", f"oppsync:{place}", w.now + 400, "x", w.now + 900, "y")
         w.promote()
         w.put("DEL", f"oppsync:{place}")
+
+
+def without_settings_it_is_forty_five_a_minute(w: World) -> None:
+    """Two at a time, each for a minute at most."""
+    w.enqueue(create("c1"), create("c2"))
+    w.passes(1_347)
+    w.promote()
+    w.enqueue(create("c3"))
+    w.passes(1_347)
+    w.promote()
+    w.passes(57_500)
+    w.promote()
+
+
+def a_call_may_take_as_long_as_was_told(w: World) -> None:
+    """Then its place is given up when it is wanted; so is a trial's."""
+    w.told(concurrency=1, call_ms=30_000)
+    w.enqueue(create("c1"), create("c2"))
+    for ms in (29_999, 1):
+        w.passes(ms)
+        w.put("ZADD", "oppsync:slots", w.now, "acme")
+        w.promote()
