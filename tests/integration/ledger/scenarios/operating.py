@@ -1,6 +1,7 @@
 """What a person does to jobs."""
 
-from datetime import UTC, datetime
+import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from integration.ledger.desk import ATTEMPT
@@ -246,3 +247,35 @@ def an_update_that_wrote_only_what_newer_ones_wrote_is_not_remembered(w: World) 
     hand = w.take("u1")
     w.begin(hand, old)
     w.succeed(hand, effects=Effects(wrote=("title",)))
+
+
+def months_begin_and_end_when_they_do(w: World) -> None:
+    """Each of them, in the dates that are written."""
+    w.told()
+    first = datetime(2027, 1, 31, 23, 59, 58, 765_000, tzinfo=UTC)
+    for number, moment in enumerate(first + timedelta(days=days) for days in range(366) if _ends(first, days)):
+        w.client.set("test:now", round(moment.timestamp() * 1000))
+        before = len(w.lines)
+        w.enqueue(create(f"c{number}"))
+        w.run(operating.discard(f"c{number}", state=State.QUEUED, by="me", ttl_s=9))
+        del w.lines[before:]
+        (line,) = w.client.lrange(f"oppsync:attempts:c{number}", 0, -1)
+        w.lines.append(f"{moment.isoformat(timespec='milliseconds')}: {json.loads(line)['at']}")
+
+
+def _ends(first: datetime, days: int) -> bool:
+    """Whether it is the first or the last day of a month, the 28th of a leap year's February among them."""
+    day = first + timedelta(days=days)
+    return day.day == 1 or (day + timedelta(days=1)).day == 1
+
+
+def an_interactive_update_with_very_many_behind_it_hurries_those_before_it(w: World) -> None:
+    """And only those."""
+    w.told(requests=60)
+    old = update("u1", 5, lane="interactive")
+    _dead(w, old)
+    w.passes(5_000)
+    first = update("u0", 5)
+    w.enqueue(first, *(update(f"v{number}", 5) for number in range(24)))
+    w.put("ZADD", "oppsync:record:acme:id:5", 0.5, "u0")
+    w.run(operating.replay("u1", by="me"))

@@ -260,3 +260,11 @@ def what_a_remembered_create_led_to_stands(w: World) -> None:
         else:
             w.run(ends.reschedule(hand, delay_ms=900_000, attempt=ATTEMPT))
         _settle(w, end(hand, unsure=True, wrote=("title",)) if end is _again else end(hand), job)
+
+
+def it_forgot_of_a_begin_whose_request_goes_again(w: World) -> None:
+    """The claim is in hand: the try counts, and the job waits for its next one."""
+    w.told(requests=600)
+    for job in (create("c1"), update("u1", 5)):
+        w.enqueue(job)
+        _settle(w, _again(w.take(job.job_id), unsure=job.job_id == "u1"), job)
