@@ -226,13 +226,12 @@ def a_mended_letter_is_another_message_than_it_was(w: World) -> None:
 def an_update_inherits_only_from_behind(w: World) -> None:
     """Replayed between others of its record."""
     w.told()
-    first = update("u1", 5, lane="interactive")
-    old = update("u2", 5)
-    _dead(w, first)
-    _dead(w, old)
-    w.enqueue(update("u3", 5))
-    w.run(operating.replay("u1", by="me"))
-    w.run(operating.replay("u2", by="me"))
+    for record, lane in ((5, "bulk"), (6, "interactive")):
+        _dead(w, update(f"u{record}1", record, lane="interactive"))
+        _dead(w, update(f"u{record}2", record))
+        w.enqueue(update(f"u{record}3", record, lane=lane))
+        w.run(operating.replay(f"u{record}1", by="me"))
+        w.run(operating.replay(f"u{record}2", by="me"))
 
 
 def an_update_that_wrote_only_what_newer_ones_wrote_is_not_remembered(w: World) -> None:

@@ -329,15 +329,15 @@ def a_late_start_is_counted_when_it_was(w: World) -> None:
 
 
 def what_a_later_worker_knows_of_an_unread_job_is_written(w: World) -> None:
-    """The first one did not even know its kind."""
+    """The first one did not know whose it was, or not even its kind."""
     w.told()
-    w.push(create("c1"), compression="zlib")
-    (hand,) = w.claim()
-    w.run(Call("settle", (hand.tag, "c1", "scheduled", 9, "delay", 10)))
-    w.passes(10)
-    w.promote()
-    (hand,) = w.claim()
-    w.run(ends.reschedule(hand, delay_ms=10, attempt=ATTEMPT, put_back=_Known()))
+    for job_id, known in (("c1", ()), ("c2", ("kind", "opportunities.create"))):
+        w.push(create(job_id), compression="zlib")
+        hand = w.take(job_id)
+        w.run(Call("settle", (hand.tag, job_id, "scheduled", 9, "delay", 10, *known)))
+        w.passes(10)
+        w.promote()
+        w.run(ends.reschedule(w.take(job_id), delay_ms=900_000, attempt=ATTEMPT, put_back=_Known()))
 
 
 def a_copy_does_not_overwrite_a_letter(w: World) -> None:
