@@ -32,8 +32,9 @@ def a_dead_letter_is_replayed(w: World) -> None:
 
 def a_replay_on_hold_is_held(w: World) -> None:
     """No slot is looked for."""
-    w.told()
+    w.told(requests=60)
     _dead(w, create("c1"))
+    w.enqueue(create("c2"))
     w.run(operating.hold("acme", cause="asked", note=""))
     w.run(operating.replay("c1", by="me"))
 

@@ -268,3 +268,23 @@ def it_forgot_of_a_begin_whose_request_goes_again(w: World) -> None:
     for job in (create("c1"), update("u1", 5)):
         w.enqueue(job)
         _settle(w, _again(w.take(job.job_id), unsure=job.job_id == "u1"), job)
+
+
+def a_twin_that_is_found_out_makes_room_for_the_next(w: World) -> None:
+    """It had a slot when the other one's success was told."""
+    w.told(concurrency=1)
+    first, second = (create(job_id, idempotency_key="k") for job_id in ("c1", "c2"))
+    w.enqueue(first, create("c9"))
+    hand = w.take("c1")
+    _settle(w, _succeeded(Hand("9-9", "c2", 99)), second)
+    w.begin(hand, first)
+
+
+def it_does_not_take_a_key_that_another_has_by_now(w: World) -> None:
+    """One that has succeeded under it."""
+    w.told()
+    w.enqueue(create("c1", idempotency_key="k", not_before="2027-01-16T00:00:00Z"))
+    (hand,) = w.sends(create("c9", idempotency_key="j"))
+    w.succeed(hand, 9)
+    w.put("SET", "oppsync:idem:acme:k", "c9")
+    _settle(w, _succeeded(Hand("9-9", "c1", 99)), create("c1", idempotency_key="k"))

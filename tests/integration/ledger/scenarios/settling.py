@@ -348,3 +348,15 @@ def a_copy_does_not_overwrite_a_letter(w: World) -> None:
     w.put("LPUSH", "opportunities.bulk", encode(create("c1", title="other")))
     (copy,) = w.claim()
     w.bury(copy)
+
+
+def another_foreign_message_under_the_id_of_a_foreign_job_is_put_aside(w: World) -> None:
+    """It asks for something else; the same one again is a copy."""
+    w.told()
+    w.push(create("x1"))
+    w.claim(0)
+    w.push(create("x1", title="other"), create("x1"), compression="zlib")
+    (hand, other, copy) = w.claim()
+    w.bury(other, attempt=None)
+    w.bury(copy, attempt=None)
+    w.begin(hand, create("x1"), own=False)

@@ -405,6 +405,11 @@ def a_success_alone_does_not_hurry_the_line(w: World) -> None:
     w.enqueue(create("c2"))
     w.put("HSET", "oppsync:budget:acme", "failures", 1)
     w.succeed(hands[0], effects=Effects(answers=True))
+    w.told("b", concurrency=1)
+    (hand,) = w.sends(create("b1", instance="b"))
+    w.enqueue(create("b2", instance="b"), create("b3", instance="b"))
+    w.put("HSET", "oppsync:budget:b", "failures", 1)
+    w.succeed(hand, effects=Effects(answers=True))
 
 
 def a_slot_is_taken_a_quarter_of_a_second_ahead_at_most(w: World) -> None:
@@ -476,3 +481,17 @@ def a_call_may_take_as_long_as_was_told(w: World) -> None:
         w.passes(ms)
         w.put("ZADD", "oppsync:slots", w.now, "acme")
         w.promote()
+
+
+def whoever_has_ended_without_leaving_keeps_nobody_behind(w: World) -> None:
+    """Nor does one that stands in another line by now."""
+    w.told()
+    later = "2027-01-15T09:00:00Z"
+    w.enqueue(update("u1", 5, not_before=later), update("u2", 6), update("u3", 7))
+    w.run(operating.discard("u1", state=ends.State.SCHEDULED, by="me", ttl_s=99))
+    w.put("HSET", "oppsync:job:u1", "record", "id:5")
+    w.put("ZADD", "oppsync:record:acme:id:5", 0, "u1", 0.5, "u2")
+    w.enqueue(update("u4", 5))
+    w.put("HSET", "oppsync:job:u3", "instance", "other", "record", "id:5")
+    w.put("ZADD", "oppsync:record:acme:id:5", 0.7, "u3")
+    w.enqueue(update("u5", 5))
