@@ -301,3 +301,25 @@ def a_look_up_may_leave_no_line_in_the_history(w: World) -> None:
     _doubt(w, "c1")
     look = _look(w)
     w.run(Call("looked", ("c1", look.token, "in_doubt", 9, "inquiry", "{}", "delay", 5)))
+
+
+def a_look_up_three_milliseconds_early_comes_back(w: World) -> None:
+    """Two are none; whoever goes is counted."""
+    w.told(requests=600, probe_ms=0)
+    _doubt(w, "c1")
+    look = _look(w, leave=False)
+    assert look.slot_ms > 3
+    w.passes(look.slot_ms - 3)
+    w.run(looking.may_look(look, horizon_ms=250))
+    w.passes(1)
+    w.run(looking.may_look(look, horizon_ms=250))
+
+
+def of_a_doubt_of_an_older_version_less_is_known(w: World) -> None:
+    """When it was first sent, or when at all, or how often."""
+    w.told(probe_ms=0)
+    _doubt(w, "c1")
+    for names in (("first_at",), ("sent_at",), ("attempts", "marker_field")):
+        w.passes(70_000)
+        w.put("HDEL", "oppsync:job:c1", *names)
+        _look(w)
