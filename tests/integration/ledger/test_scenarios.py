@@ -48,6 +48,12 @@ def test_nothing_is_told_of_cases_that_are_gone() -> None:
     assert TOLD.keys() == cases().keys()
 
 
+def test_no_case_tells_of_a_script_that_failed() -> None:
+    """Such a case plays something else than it says; but for the one that is about it."""
+    failed = [name for name, text in TOLD.items() if "\n= error: " in text]
+    assert failed == ["settling/an_end_that_cannot_follow_is_refused"]
+
+
 @pytest.mark.parametrize("script", ["claim", "begin", "settle", "late"])
 def test_scripts_are_composed_as_the_product_does(script: str) -> None:
     """The clock is all that differs."""

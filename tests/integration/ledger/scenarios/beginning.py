@@ -633,3 +633,19 @@ def an_update_whose_entry_was_damaged_is_sent(w: World) -> None:
     w.put("RPUSH", "opportunities.bulk", encode(job))
     (hand,) = w.claim()
     w.begin(hand, job)
+
+
+def a_twin_that_is_an_update_makes_no_record(w: World) -> None:
+    """Nobody waits for it as for a create."""
+    w.told()
+    first, twin = (update(job_id, "r", idempotency_key="k") for job_id in ("u1", "u2"))
+    w.enqueue(first)
+    w.push(twin, compression="zlib")
+    w.begin(w.take("u2"), twin, own=False)
+
+
+def on_hold_an_interactive_update_hurries_those_before_it(w: World) -> None:
+    """They will follow before others when the hold is lifted."""
+    w.told()
+    w.run(operating.hold("acme", cause="asked", note=""))
+    w.enqueue(create("c1"), update("u1", 5), update("u2", 5, lane="interactive"))

@@ -288,3 +288,15 @@ def it_does_not_take_a_key_that_another_has_by_now(w: World) -> None:
     w.succeed(hand, 9)
     w.put("SET", "oppsync:idem:acme:k", "c9")
     _settle(w, _succeeded(Hand("9-9", "c1", 99)), create("c1", idempotency_key="k"))
+
+
+def a_surplus_is_told_for_thirty_days(w: World) -> None:
+    """Then it is not listed any more."""
+    w.told()
+    for number, days in enumerate((0, 29, 1, 0)):
+        job = create(f"c{number}")
+        (hand,) = w.sends(job)
+        w.succeed(hand, 5)
+        w.passes(days * 86_400_000)
+        _settle(w, _succeeded(Hand("9-9", job.job_id, 99), 6), job)
+        w.passes(1_000)

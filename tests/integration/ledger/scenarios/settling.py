@@ -284,7 +284,7 @@ def a_success_ends_a_row_of_refusals(w: World) -> None:
     w.passes(10_000)
     w.promote()
     (first,) = w.claim()
-    w.begin(first, create("c1"))
+    w.begin(first, create(first.job_id))
     w.succeed(first)
     w.succeed(second)
 
@@ -360,3 +360,10 @@ def another_foreign_message_under_the_id_of_a_foreign_job_is_put_aside(w: World)
     w.bury(other, attempt=None)
     w.bury(copy, attempt=None)
     w.begin(hand, create("x1"), own=False)
+
+
+def an_end_that_cannot_follow_is_refused(w: World) -> None:
+    """Nothing succeeds that was not sent; nothing is changed."""
+    w.told()
+    w.enqueue(create("c1"))
+    w.succeed(w.take("c1"))

@@ -134,8 +134,7 @@ class World:
         if isinstance(found, Exception):
             raise found
         asked = " ".join(_readable(one.decode("utf-8", "replace")) for one in arguments)
-        # In which line of a script it happened, is not what is told.
-        said = re.sub(r"script:\d+", "script", f"error: {answer}") if isinstance(answer, Exception) else _text(answer)
+        said = f"error: {_own_words(answer)}" if isinstance(answer, Exception) else _text(answer)
         before, self._stored = self._stored, stored(found)
         self.lines += [f"> {call.script} {_relative(asked)}".rstrip(), f"= {_relative(said)}"]
         self.lines += [f"  {_relative(line)}" for line in differences(before, self._stored)]
@@ -223,6 +222,12 @@ _KNOWN: "WeakKeyDictionary[redis.Redis, set[str]]" = WeakKeyDictionary()
 def _loaded(client: redis.Redis) -> set[str]:
     """Scripts that a server has been told."""
     return _KNOWN.setdefault(client, set())
+
+
+def _own_words(error: Exception) -> str:
+    """Without what a server says around them, which depends on its version, and in which line of a script it was."""
+    words = re.search(r"illegal transition of job \S+: \w+ -> \w+", str(error))
+    return words[0] if words else re.sub(r"script:\d+", "script", str(error))
 
 
 def _id(message: bytes) -> str:
