@@ -556,3 +556,108 @@ def our_own_message_under_a_taken_id_is_put_aside(w: World) -> None:
         w.put("LPUSH", "opportunities.bulk", encode(other))
         (hand,) = w.claim()
         w.begin(hand, other)
+
+
+def several_jobs_are_enqueued_in_one_call(w: World) -> None:
+    """Each where it waits, in their order; one that stands already, or may not, is answered in its place."""
+    w.told(requests=60)
+    jobs = [
+        create("c1", idempotency_key="k", external_ref="r"),
+        update("u1", "r", lane="interactive"),
+        create("c1"),
+        create("c2", idempotency_key="k", external_ref="r"),
+        create("c3", lane="interactive", deadline=_at(9_000)),
+        update("u2", 5),
+        create("c4", not_before=_at(5_000)),
+    ]
+    (call,) = enqueuing.enqueue_in_order(jobs)
+    w.run(call)
+    w.run(call)
+
+
+def a_key_of_a_job_that_is_gone_is_free(w: World) -> None:
+    """Nobody is the twin of what is not there; an entry of which nothing is known stands all the same."""
+    w.told()
+    w.put("SET", "oppsync:idem:acme:k", "gone")
+    w.push(create("c1", idempotency_key="k"), compression="zlib")
+    (hand,) = w.claim()
+    w.begin(hand, create("c1", idempotency_key="k"), own=False)
+    w.put("SET", "oppsync:idem:acme:j", "old")
+    w.put("HSET", "oppsync:job:old", "state", "queued")
+    w.enqueue(create("c2", idempotency_key="j"))
+
+
+def updates_wait_for_the_job_that_its_twin_stands_for(w: World) -> None:
+    """If that one is unfinished, and makes the same record: it is hurried for them."""
+    w.told(requests=600)
+    w.enqueue(create("c0"), create("c1", external_ref="r", idempotency_key="k"))
+    w.passes(1)
+    w.enqueue(create("c3", external_ref="r"), update("u1", "r", lane="interactive"))
+    for job_id in ("c2", "c4"):
+        twin = create(job_id, external_ref="r", idempotency_key="k")
+        w.push(twin, compression="zlib")
+        w.begin(w.take(job_id), twin, own=False)
+        if job_id == "c2":
+            w.passes(1_000)
+            w.promote()
+            hand = w.take("c1")
+            w.begin(hand, w.jobs["c1"])
+            w.succeed(hand, 9)
+            w.put("HSET", "oppsync:making:acme", "r", "c3")
+    w.put("HDEL", "oppsync:job:c3", "digest")
+    w.put("SET", "oppsync:idem:acme:k", "c3")
+    twin = create("c5", external_ref="s", idempotency_key="k")
+    w.push(twin, compression="zlib")
+    w.begin(w.take("c5"), twin, own=False)
+
+
+def an_interactive_update_that_is_read_late_hurries_all_the_same(w: World) -> None:
+    """Its create, and with its instance on hold the updates before it."""
+    w.told(requests=60)
+    w.enqueue(create("c0"), create("c1", external_ref="r"), update("u1", 5))
+    for job in (update("x1", "r", lane="interactive"), update("x2", 5, lane="interactive")):
+        w.push(job, compression="zlib")
+        hand = w.take(job.job_id)
+        w.begin(hand, job, own=False)
+        w.run(operating.hold("acme", cause="asked", note=""))
+
+
+def what_was_sent_once_stays_first_while_it_is_held(w: World) -> None:
+    """Taken back from the sweep, with its instance on hold."""
+    w.told(after_dead="wait")
+    job = update("u1", 5)
+    (hand,) = w.sends(job)
+    w.run(ends.reschedule(hand, delay_ms=0, attempt=ATTEMPT))
+    w.promote()
+    (hand,) = w.claim()
+    w.run(lose("u1", since=str(w.now)))
+    w.run(operating.hold("acme", cause="asked", note=""))
+    w.begin(hand, job)
+
+
+def an_update_whose_entry_was_damaged_is_sent(w: World) -> None:
+    """Nobody knows any more in which line it stood."""
+    w.told()
+    job = update("u1", 5)
+    (hand,) = w.sends(job)
+    w.put("DEL", f"oppsync:claim:{hand.tag}")
+    w.put("HDEL", "oppsync:job:u1", "record", "number")
+    w.put("RPUSH", "opportunities.bulk", encode(job))
+    (hand,) = w.claim()
+    w.begin(hand, job)
+
+
+def a_twin_that_is_an_update_makes_no_record(w: World) -> None:
+    """Nobody waits for it as for a create."""
+    w.told()
+    first, twin = (update(job_id, "r", idempotency_key="k") for job_id in ("u1", "u2"))
+    w.enqueue(first)
+    w.push(twin, compression="zlib")
+    w.begin(w.take("u2"), twin, own=False)
+
+
+def on_hold_an_interactive_update_hurries_those_before_it(w: World) -> None:
+    """They will follow before others when the hold is lifted."""
+    w.told()
+    w.run(operating.hold("acme", cause="asked", note=""))
+    w.enqueue(create("c1"), update("u1", 5), update("u2", 5, lane="interactive"))

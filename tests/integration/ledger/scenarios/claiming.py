@@ -1,6 +1,7 @@
 """Taking messages, keeping them, handing them back."""
 
 import base64
+import hashlib
 import json
 
 from integration.ledger.desk import LANES
@@ -415,3 +416,50 @@ def handed_back_unread_it_goes_where_it_came_from(w: World) -> None:
     (hand, *_) = w.claim()
     w.run(sweeping.lose("c1", since=str(w.now)))
     w.run(claims.release(hand.tag))
+
+
+def a_message_of_ours_that_nobody_knows_may_take_workers_down(w: World) -> None:
+    """Redis was purged in between: it is ours all the same when it is known again."""
+    w.told()
+    w.put("HSET", "oppsync:job:c1", "crashes", 1)
+    w.put("LPUSH", LANES[1], encode(create("c1")))
+    w.claim()
+    w.passes(60_000)
+    w.restore()
+
+
+def whoever_leaves_a_message_behind_rings_for_it(w: World) -> None:
+    """Be it the last one; a bell that was heard is gone."""
+    w.told()
+    w.put("LPUSH", LANES[1], _create("x1", unknown=1), _create("x2", unknown=1))
+    w.claim(1)
+    w.put("DEL", f"oppsync:bell:{LANES[1]}")
+    w.claim(1)
+
+
+def a_foreign_backlog_of_the_version_before_goes_into_its_line(w: World) -> None:
+    """Another message under the id of one of them does not."""
+    w.told(requests=60)
+    for job_id, asks in (("x1", hashlib.sha1(b"[]", usedforsecurity=False).hexdigest()), ("x2", "other")):
+        known = {"state": "queued", "kind": "opportunities.create", "instance": "acme", "lane": "bulk", "at": w.now}
+        known |= {"foreign": 1, "asks": asks}
+        w.put("HSET", f"oppsync:job:{job_id}", *(part for pair in known.items() for part in pair))
+        w.put("LPUSH", LANES[1], _message(job_id, "[]", encoded=False))
+    w.claim()
+
+
+def another_foreign_message_under_its_id_is_no_crash_of_a_job(w: World) -> None:
+    """Its worker died over it: it is put aside, and the job goes on."""
+    w.told()
+    job = create("x1")
+    w.push(job, compression="zlib")
+    hand = w.take("x1")
+    w.begin(hand, job, own=False)
+    w.bury(hand)
+    w.run(operating.replay("x1", by="me"))
+    (hand,) = w.claim()
+    w.push(create("x1", title="other"), compression="zlib")
+    w.claim()
+    w.put("ZREM", "oppsync:leases", hand.tag)
+    w.passes(60_000)
+    w.restore()

@@ -8,6 +8,7 @@ from oppsync_worker.ledger import ends, looking, operating
 from oppsync_worker.ledger.ends import Effects
 from oppsync_worker.ledger.looking import Told
 from oppsync_worker.ledger.promoting import Look, promoted
+from oppsync_worker.ledger.scripts import Call
 
 _NOTHING = Told("{}", Effects())
 
@@ -256,3 +257,69 @@ def a_look_up_keeps_its_place_among_others(w: World) -> None:
     w.promote()
     w.passes(60_000)
     w.promote()
+
+
+def a_look_up_that_ends_early_makes_room_for_the_next(w: World) -> None:
+    """Given up after ten of which nothing was heard, or decided by a person meanwhile."""
+    w.told(probe_ms=0, concurrency=1)
+    _doubt(w, "c1")
+    w.put("HSET", "oppsync:job:c1", "unheard", 10)
+    w.promote()
+    w.enqueue(create("d1"))
+    w.promote(takes=1)
+    (hand,) = w.claim()
+    w.begin(hand, create("d1"))
+    w.run(ends.doubt(hand, attempt=ATTEMPT))
+    w.promote()
+    w.enqueue(create("d2"))
+    w.run(operating.adopt("d1", opportunity_id=5, result={}, by="me", ttl_s=9))
+    w.promote(takes=1)
+
+
+def a_look_up_that_is_lost_makes_room_for_the_next(w: World) -> None:
+    """When it asks, when it tells, and when the record is another job's."""
+    w.told(probe_ms=0, concurrency=1)
+    w.put("SET", "oppsync:made:acme:5", "c9")
+    for number in range(3):
+        _doubt(w, f"c{number}")
+        look = _look(w, leave=False)
+        w.enqueue(create(f"d{number}"))
+        if number < 2:
+            w.run(operating.adopt(f"c{number}", opportunity_id=number + 6, result={}, by="me", ttl_s=9))
+        if number == 0:
+            w.run(looking.may_look(look, horizon_ms=250))
+        else:
+            w.run(looking.adopt(look, _NOTHING, opportunity_id=5, result={}, unmarked=False, ttl_s=100))
+        (hand,) = w.claim()
+        w.begin(hand, create(f"d{number}"))
+        w.succeed(hand)
+
+
+def a_look_up_may_leave_no_line_in_the_history(w: World) -> None:
+    """Then there is none."""
+    w.told(probe_ms=0)
+    _doubt(w, "c1")
+    look = _look(w)
+    w.run(Call("looked", ("c1", look.token, "in_doubt", 9, "inquiry", "{}", "delay", 5)))
+
+
+def a_look_up_three_milliseconds_early_comes_back(w: World) -> None:
+    """Two are none; whoever goes is counted."""
+    w.told(requests=600, probe_ms=0)
+    _doubt(w, "c1")
+    look = _look(w, leave=False)
+    assert look.slot_ms > 3
+    w.passes(look.slot_ms - 3)
+    w.run(looking.may_look(look, horizon_ms=250))
+    w.passes(1)
+    w.run(looking.may_look(look, horizon_ms=250))
+
+
+def of_a_doubt_of_an_older_version_less_is_known(w: World) -> None:
+    """When it was first sent, or when at all, or how often."""
+    w.told(probe_ms=0)
+    _doubt(w, "c1")
+    for names in (("first_at",), ("sent_at",), ("attempts", "marker_field")):
+        w.passes(70_000)
+        w.put("HDEL", "oppsync:job:c1", *names)
+        _look(w)

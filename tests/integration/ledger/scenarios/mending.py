@@ -155,3 +155,24 @@ def a_job_whose_message_is_nowhere_is_lost(w: World) -> None:
     w.enqueue(create("c1"), update("u1", 5), update("u2", 5))
     for job_id, since in (("c1", "5"), ("c1", str(w.now)), ("c1", str(w.now)), ("u1", str(w.now)), ("nobody", "5")):
         w.run(sweeping.lose(job_id, since=since))
+
+
+def what_has_ended_otherwise_is_forgotten_in_time(w: World) -> None:
+    """Dropped, or expired, or a success of which no more is known: nobody is told anything new."""
+    w.told()
+    w.enqueue(create("c1"), create("c2"), create("c3"))
+    for job_id, state in (("c1", "discarded"), ("c2", "expired"), ("c3", "succeeded")):
+        w.put("HSET", f"oppsync:job:{job_id}", "state", state)
+    w.put("HDEL", "oppsync:job:c3", "kind")
+    w.put("HSET", "oppsync:job:c1", "opportunity_id", 5)
+    _sweep(w, "c1", "c2", "c3")
+
+
+def an_update_that_nobody_sends_and_whose_line_is_not_known_is_lost(w: World) -> None:
+    """Its entry was damaged."""
+    w.told()
+    w.sends(update("u1", 5))
+    w.put("HDEL", "oppsync:job:u1", "record", "number")
+    for key in sorted(w.client.keys("oppsync:claim:*")):
+        w.put("DEL", key)
+    _sweep(w, "u1")

@@ -1,12 +1,13 @@
 """What a person does to jobs."""
 
-from datetime import UTC, datetime
+import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from integration.ledger.desk import ATTEMPT
 from integration.ledger.scenarios.world import START_MS, World, create, update
 from oppsync_worker.contract.wire import encode
-from oppsync_worker.ledger import ends, operating
+from oppsync_worker.ledger import claims, ends, operating
 from oppsync_worker.ledger.ends import Effects, State
 
 
@@ -31,8 +32,9 @@ def a_dead_letter_is_replayed(w: World) -> None:
 
 def a_replay_on_hold_is_held(w: World) -> None:
     """No slot is looked for."""
-    w.told()
+    w.told(requests=60)
     _dead(w, create("c1"))
+    w.enqueue(create("c2"))
     w.run(operating.hold("acme", cause="asked", note=""))
     w.run(operating.replay("c1", by="me"))
 
@@ -186,3 +188,94 @@ def times_are_written_as_dates(w: World) -> None:
         (line,) = w.client.lrange(f"oppsync:attempts:c{number}", 0, -1)
         assert moment.isoformat(timespec="milliseconds") in line.decode()
         w.passes(START_MS - w.now)
+
+
+def a_doubt_is_sent_again_if_it_is_the_one_that_was_seen(w: World) -> None:
+    """By its attempts and its replays, and whether it waited for a person."""
+    w.told()
+    (hand,) = w.sends(create("c1"))
+    w.run(ends.doubt(hand, attempt=ATTEMPT))
+    w.put("HSET", "oppsync:job:c1", "replays", 2)
+    for seen in ((2, 2), (1, 3)):
+        w.run(operating.resend("c1", by="me", seen=seen))
+    w.run(operating.resend("c1", by="me", seen=(1, 2), is_a_persons=True))
+    w.put("HSET", "oppsync:job:c1", "doubt", "person")
+    w.run(operating.resend("c1", by="me", seen=(1, 2), is_a_persons=True))
+    (hand,) = w.sends(create("c2"))
+    w.run(ends.doubt(hand, attempt=ATTEMPT))
+    w.put("HDEL", "oppsync:job:c2", "attempts")
+    w.run(operating.resend("c2", by="me", seen=(0, 1)))
+    w.run(operating.resend("c2", by="me", seen=(0, 0)))
+
+
+def a_mended_letter_is_another_message_than_it_was(w: World) -> None:
+    """What its sender sends again meanwhile is put aside."""
+    w.told()
+    for job_id in ("x1", "x2"):
+        bad = create(job_id)
+        w.push(bad, compression="zlib")
+        hand = w.take(job_id)
+        w.begin(hand, bad, own=False)
+        w.bury(hand)
+        message = encode(create("x1", title="M")) if job_id == "x1" else None
+        w.run(operating.replay(job_id, by="me", message=message))
+        w.push(bad, compression="zlib")
+        for hand in w.claim():
+            w.run(claims.release(hand.tag))
+
+
+def an_update_inherits_only_from_behind(w: World) -> None:
+    """Replayed between others of its record."""
+    w.told()
+    for record, lane in ((5, "bulk"), (6, "interactive")):
+        _dead(w, update(f"u{record}1", record, lane="interactive"))
+        _dead(w, update(f"u{record}2", record))
+        w.enqueue(update(f"u{record}3", record, lane=lane))
+        w.run(operating.replay(f"u{record}1", by="me"))
+        w.run(operating.replay(f"u{record}2", by="me"))
+
+
+def an_update_that_wrote_only_what_newer_ones_wrote_is_not_remembered(w: World) -> None:
+    """The newer ones are."""
+    w.told()
+    old = update("u1", 5, value="1.00")
+    for job in (update("u0", 5), old):
+        _dead(w, job)
+    (hand,) = w.sends(update("u3", 5))
+    w.succeed(hand, effects=Effects(wrote=("title",)))
+    w.run(operating.replay("u1", by="me"))
+    hand = w.take("u1")
+    w.begin(hand, old)
+    w.succeed(hand, effects=Effects(wrote=("title",)))
+
+
+def months_begin_and_end_when_they_do(w: World) -> None:
+    """Each of them, in the dates that are written."""
+    w.told()
+    first = datetime(2027, 1, 31, 23, 59, 58, 765_000, tzinfo=UTC)
+    for number, moment in enumerate(first + timedelta(days=days) for days in range(366) if _ends(first, days)):
+        w.client.set("test:now", round(moment.timestamp() * 1000))
+        before = len(w.lines)
+        w.enqueue(create(f"c{number}"))
+        w.run(operating.discard(f"c{number}", state=State.QUEUED, by="me", ttl_s=9))
+        del w.lines[before:]
+        (line,) = w.client.lrange(f"oppsync:attempts:c{number}", 0, -1)
+        w.lines.append(f"{moment.isoformat(timespec='milliseconds')}: {json.loads(line)['at']}")
+
+
+def _ends(first: datetime, days: int) -> bool:
+    """Whether it is the first or the last day of a month, the 28th of a leap year's February among them."""
+    day = first + timedelta(days=days)
+    return day.day == 1 or (day + timedelta(days=1)).day == 1
+
+
+def an_interactive_update_with_very_many_behind_it_hurries_those_before_it(w: World) -> None:
+    """And only those."""
+    w.told(requests=60)
+    old = update("u1", 5, lane="interactive")
+    _dead(w, old)
+    w.passes(5_000)
+    first = update("u0", 5)
+    w.enqueue(first, *(update(f"v{number}", 5) for number in range(24)))
+    w.put("ZADD", "oppsync:record:acme:id:5", 0.5, "u0")
+    w.run(operating.replay("u1", by="me"))

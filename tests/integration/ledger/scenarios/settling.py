@@ -2,6 +2,7 @@
 
 from integration.ledger.desk import ATTEMPT
 from integration.ledger.scenarios.world import World, create, update
+from oppsync_worker.contract.wire import encode
 from oppsync_worker.ledger import claims, ends, enqueuing, operating, recalling
 from oppsync_worker.ledger.begin import left_late
 from oppsync_worker.ledger.ends import Effects, Hand, Marker
@@ -283,7 +284,7 @@ def a_success_ends_a_row_of_refusals(w: World) -> None:
     w.passes(10_000)
     w.promote()
     (first,) = w.claim()
-    w.begin(first, create("c1"))
+    w.begin(first, create(first.job_id))
     w.succeed(first)
     w.succeed(second)
 
@@ -325,3 +326,44 @@ def a_late_start_is_counted_when_it_was(w: World) -> None:
     w.sends(create("c1"))
     w.run(left_late("acme", counted_at=w.now, late_ms=300))
     w.run(left_late("acme", counted_at=w.now, late_ms=300))
+
+
+def what_a_later_worker_knows_of_an_unread_job_is_written(w: World) -> None:
+    """The first one did not know whose it was, or not even its kind."""
+    w.told()
+    for job_id, known in (("c1", ()), ("c2", ("kind", "opportunities.create"))):
+        w.push(create(job_id), compression="zlib")
+        hand = w.take(job_id)
+        w.run(Call("settle", (hand.tag, job_id, "scheduled", 9, "delay", 10, *known)))
+        w.passes(10)
+        w.promote()
+        w.run(ends.reschedule(w.take(job_id), delay_ms=900_000, attempt=ATTEMPT, put_back=_Known()))
+
+
+def a_copy_does_not_overwrite_a_letter(w: World) -> None:
+    """Which has its message."""
+    w.told()
+    (hand,) = w.sends(create("c1"))
+    w.bury(hand)
+    w.put("LPUSH", "opportunities.bulk", encode(create("c1", title="other")))
+    (copy,) = w.claim()
+    w.bury(copy)
+
+
+def another_foreign_message_under_the_id_of_a_foreign_job_is_put_aside(w: World) -> None:
+    """It asks for something else; the same one again is a copy."""
+    w.told()
+    w.push(create("x1"))
+    w.claim(0)
+    w.push(create("x1", title="other"), create("x1"), compression="zlib")
+    (hand, other, copy) = w.claim()
+    w.bury(other, attempt=None)
+    w.bury(copy, attempt=None)
+    w.begin(hand, create("x1"), own=False)
+
+
+def an_end_that_cannot_follow_is_refused(w: World) -> None:
+    """Nothing succeeds that was not sent; nothing is changed."""
+    w.told()
+    w.enqueue(create("c1"))
+    w.succeed(w.take("c1"))

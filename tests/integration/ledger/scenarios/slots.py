@@ -405,3 +405,93 @@ def a_success_alone_does_not_hurry_the_line(w: World) -> None:
     w.enqueue(create("c2"))
     w.put("HSET", "oppsync:budget:acme", "failures", 1)
     w.succeed(hands[0], effects=Effects(answers=True))
+    w.told("b", concurrency=1)
+    (hand,) = w.sends(create("b1", instance="b"))
+    w.enqueue(create("b2", instance="b"), create("b3", instance="b"))
+    w.put("HSET", "oppsync:budget:b", "failures", 1)
+    w.succeed(hand, effects=Effects(answers=True))
+
+
+def a_slot_is_taken_a_quarter_of_a_second_ahead_at_most(w: World) -> None:
+    """To the millisecond."""
+    for instance, ahead in (("a", 250.0), ("b", 250.001)):
+        w.told(instance, requests=60)
+        w.put("HSET", f"oppsync:budget:{instance}", "next", f"{w.now + ahead:.3f}")
+        w.enqueue(create(f"{instance}1", instance=instance))
+
+
+def an_old_call_that_is_answered_ends_a_trial(w: World) -> None:
+    """Which another job was about to be."""
+    w.told(breaker_failures=1, open_ms=1_000, probe_ms=-1)
+    first, second = w.sends(create("c1"), create("c2"))
+    _end(w, first, answers=False)
+    w.enqueue(create("d1"), create("d2"))
+    w.passes(1_000)
+    w.promote()
+    _end(w, second, answers=True)
+    w.promote()
+
+
+def held_jobs_of_several_instances_follow_one_after_the_other(w: World) -> None:
+    """No more in a round than a helping, whoever they are of."""
+    for instance in ("a", "b", "c"):
+        w.told(instance)
+        w.run(operating.hold(instance, cause="asked", note=""))
+        w.enqueue(*(create(f"{instance}{n}", instance=instance) for n in range(3)))
+        w.run(operating.unhold(instance))
+    for most in (1, 4, 4, 4):
+        w.promote(most=most)
+
+
+def what_has_ended_before_it_was_due_joins_no_line(w: World) -> None:
+    """However it comes to stand among what is due."""
+    w.told()
+    w.enqueue(update("u1", 5, not_before="2027-01-15T08:00:05+00:00"))
+    w.run(operating.discard("u1", state=ends.State.SCHEDULED, by="me", ttl_s=99))
+    w.put("ZADD", "oppsync:schedule", 1, "u1")
+    w.promote()
+
+
+def the_first_thing_to_do_is_told(w: World) -> None:
+    """Of many."""
+    w.told(requests=60)
+    for place in ("schedule", "slots", "probes", "expiring"):
+        w.put("ZADD", f"oppsync:{place}", w.now + 400, "x", w.now + 900, "y")
+        w.promote()
+        w.put("DEL", f"oppsync:{place}")
+
+
+def without_settings_it_is_forty_five_a_minute(w: World) -> None:
+    """Two at a time, each for a minute at most."""
+    w.enqueue(create("c1"), create("c2"))
+    w.passes(1_347)
+    w.promote()
+    w.enqueue(create("c3"))
+    w.passes(1_347)
+    w.promote()
+    w.passes(57_500)
+    w.promote()
+
+
+def a_call_may_take_as_long_as_was_told(w: World) -> None:
+    """Then its place is given up when it is wanted; so is a trial's."""
+    w.told(concurrency=1, call_ms=30_000)
+    w.enqueue(create("c1"), create("c2"))
+    for ms in (29_999, 1):
+        w.passes(ms)
+        w.put("ZADD", "oppsync:slots", w.now, "acme")
+        w.promote()
+
+
+def whoever_has_ended_without_leaving_keeps_nobody_behind(w: World) -> None:
+    """Nor does one that stands in another line by now."""
+    w.told()
+    later = "2027-01-15T09:00:00Z"
+    w.enqueue(update("u1", 5, not_before=later), update("u2", 6), update("u3", 7))
+    w.run(operating.discard("u1", state=ends.State.SCHEDULED, by="me", ttl_s=99))
+    w.put("HSET", "oppsync:job:u1", "record", "id:5")
+    w.put("ZADD", "oppsync:record:acme:id:5", 0, "u1", 0.5, "u2")
+    w.enqueue(update("u4", 5))
+    w.put("HSET", "oppsync:job:u3", "instance", "other", "record", "id:5")
+    w.put("ZADD", "oppsync:record:acme:id:5", 0.7, "u3")
+    w.enqueue(update("u5", 5))

@@ -44,6 +44,12 @@ local function test_pttl(key)
   local ms = redis.call('PTTL', key)
   return ms > 0 and math.ceil(ms / 1000) * 1000 or ms
 end
+-- What Redis draws is what comes first.
+local function test_members(key, most)
+  local members = redis.call('SMEMBERS', key)
+  table.sort(members)
+  return { unpack(members, 1, math.min(#members, most)) }
+end
 """.replace("<now>", NOW)
 
 Stored = dict[str, tuple[str, int, dict[str, str]]]
@@ -85,7 +91,7 @@ def plain(name: str, put: Callable[[str, str], str] = lambda _, text: text) -> s
 def compose(name: str, put: Callable[[str, str], str] = lambda _, text: text) -> Script:
     """A script that asks the test what time it is."""
     text = plain(name, put).replace("server('TIME')", "test_time()").replace("server('PTTL', ", "test_pttl(")
-    text = _BEFORE + text
+    text = _BEFORE + text.replace("server('SRANDMEMBER', ", "test_members(")
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -128,8 +134,7 @@ class World:
         if isinstance(found, Exception):
             raise found
         asked = " ".join(_readable(one.decode("utf-8", "replace")) for one in arguments)
-        # In which line of a script it happened, is not what is told.
-        said = re.sub(r"script:\d+", "script", f"error: {answer}") if isinstance(answer, Exception) else _text(answer)
+        said = f"error: {_own_words(answer)}" if isinstance(answer, Exception) else _text(answer)
         before, self._stored = self._stored, stored(found)
         self.lines += [f"> {call.script} {_relative(asked)}".rstrip(), f"= {_relative(said)}"]
         self.lines += [f"  {_relative(line)}" for line in differences(before, self._stored)]
@@ -217,6 +222,12 @@ _KNOWN: "WeakKeyDictionary[redis.Redis, set[str]]" = WeakKeyDictionary()
 def _loaded(client: redis.Redis) -> set[str]:
     """Scripts that a server has been told."""
     return _KNOWN.setdefault(client, set())
+
+
+def _own_words(error: Exception) -> str:
+    """Without what a server says around them, which depends on its version, and in which line of a script it was."""
+    words = re.search(r"illegal transition of job \S+: \w+ -> \w+", str(error))
+    return words[0] if words else re.sub(r"script:\d+", "script", str(error))
 
 
 def _id(message: bytes) -> str:
