@@ -21,9 +21,9 @@ from oppsync_ops.cli.root import oppsync as main
 from oppsync_ops.simulator import HostedSimulator
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.ledger import ends, keys, rights
+from oppsync_worker.ledger.assembly import READS, UNLOGGED
 from oppsync_worker.ledger.connect import LedgerUnavailable
 from oppsync_worker.ledger.rights import RightsMissing
-from oppsync_worker.ledger.scripts import READS, UNLOGGED
 from stage import BIN, Worker, eventually
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,8 @@ from typing import Any, Final
 import pytest
 import redis
 
-from oppsync_worker.ledger.scripts import Call, Script, lines_of, load
+from oppsync_worker.ledger.assembly import Script, lines_of, load
+from oppsync_worker.ledger.scripts import Call
 
 WRITES: Final = (
     "APPEND DEL EXPIRE GETDEL HDEL HINCRBY HINCRBYFLOAT HSET HSETNX INCR INCRBY LINSERT LMOVE LPOP LPUSH LREM LSET "

@@ -27,10 +27,11 @@ from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.states import Cause
 from oppsync_worker.contract.wire import digest, encode, read_message
 from oppsync_worker.ledger import claims, ends, enqueuing, looking, operating, presence, sweeping
+from oppsync_worker.ledger.assembly import load
 from oppsync_worker.ledger.begin import Go, Parked, Soon, Stale, begin, begun
 from oppsync_worker.ledger.chains import run_in_order
 from oppsync_worker.ledger.promoting import Look, promoted
-from oppsync_worker.ledger.scripts import Call, load, run
+from oppsync_worker.ledger.scripts import Call, run
 from stage import claiming, time_passes, told
 
 CAP = {"acme": 2, "globex": 1}

@@ -8,7 +8,8 @@ import redis
 
 from integration.ledger.aborting import everything
 from oppsync_worker.ledger import rights
-from oppsync_worker.ledger.scripts import READS, UNLOGGED, Call, run
+from oppsync_worker.ledger.assembly import READS, UNLOGGED
+from oppsync_worker.ledger.scripts import Call, run
 
 COMMANDS = sorted(
     {*READS, *UNLOGGED, *rights.WRITES} | {word for some in rights.WRITES.values() for word in some.split()}

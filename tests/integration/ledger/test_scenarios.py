@@ -17,10 +17,10 @@ import redis
 from integration.ledger.scenarios.cases import CHAPTERS, cases, golden
 from integration.ledger.scenarios.coverage import marked, outcomes
 from integration.ledger.scenarios.world import SEEN, World, plain
-from oppsync_worker.ledger import scripts
-from oppsync_worker.ledger.scripts import load
+from oppsync_worker.ledger import assembly
+from oppsync_worker.ledger.assembly import load
 
-FOLDER_OF_SCRIPTS = Path(scripts.__file__).parent / "lua"
+FOLDER_OF_SCRIPTS = Path(assembly.__file__).parent / "lua"
 
 TOLD = {f"{chapter}/{name}": text for chapter in CHAPTERS for name, text in golden(chapter).items()}
 
@@ -76,7 +76,7 @@ def test_cases_come_to_both_outcomes_of_every_condition(ledger: redis.Redis) -> 
     seen: set[str] = set()
     for case in cases().values():
         case(World(ledger, marked))
-        # Where a function is built when it is needed, its name is asked for (`scripts.FIRST`).
+        # Where a function is built when it is needed, its name is asked for (`assembly.FIRST`).
         noted = cast("set[bytes]", ledger.smembers(SEEN))
         seen |= {re.sub(r"rare\('(\w+)'\)\(", r"\1(", one.decode()) for one in noted}
     files = sorted(path for path in FOLDER_OF_SCRIPTS.glob("*.lua") if path.stem not in ELSEWHERE)

@@ -13,9 +13,10 @@ from oppsync import AsyncJobClient, JobClient
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.wire import encode, read_message
 from oppsync_worker.ledger import enqueuing, keys
+from oppsync_worker.ledger.assembly import load
 from oppsync_worker.ledger.begin import begin
 from oppsync_worker.ledger.chains import run_in_order
-from oppsync_worker.ledger.scripts import Call, load, run_many_async
+from oppsync_worker.ledger.scripts import Call, run_many_async
 
 LANE = "opportunities.interactive"
 

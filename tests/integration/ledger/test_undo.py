@@ -2,15 +2,14 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
-
 from importlib.resources import files
+from typing import Any
 
 import pytest
 import redis
 
 from integration.ledger.aborting import everything
-from oppsync_worker.ledger import scripts
+from oppsync_worker.ledger import assembly
 from oppsync_worker.ledger.rights import WRITES
 
 BEFORE = """
@@ -104,13 +103,13 @@ STEPS = [
 
 def composed(body: str) -> str:
     """A script that does this, inside of what is around every script."""
-    around = (files(scripts.__package__) / "lua" / f"{scripts.AROUND}.lua").read_text("utf-8")
-    return f"{around}local function main()\n{scripts.direct(body)}\nend\nreturn whole(main)"
+    around = (files(assembly.__package__) / "lua" / f"{assembly.AROUND}.lua").read_text("utf-8")
+    return f"{around}local function main()\n{assembly.direct(body)}\nend\nreturn whole(main)"
 
 
 def tried(step: str) -> str:
     """A write that may be refused."""
-    called, _, _ = scripts.direct(f"redis.call({step})").partition("(")
+    called, _, _ = assembly.direct(f"redis.call({step})").partition("(")
     return f"pcall({called}, {step})"
 
 

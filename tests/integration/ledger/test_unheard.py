@@ -15,8 +15,8 @@ from oppsync_worker.contract.states import State
 from oppsync_worker.contract.wire import kwargs_of
 from oppsync_worker.instances import InstanceSettings
 from oppsync_worker.ledger import ends, operating
+from oppsync_worker.ledger.assembly import load
 from oppsync_worker.ledger.book import Book
-from oppsync_worker.ledger.scripts import load
 from oppsync_worker.ledger.standing import stand
 from oppsync_worker.runner.ends import End, Parked
 from oppsync_worker.runner.runner import Delivery, Runner

@@ -9,8 +9,9 @@ import pytest
 from redis.exceptions import NoScriptError, ResponseError
 
 from oppsync_worker.contract.names import Lane
-from oppsync_worker.ledger import chains, rights, scripts
-from oppsync_worker.ledger.scripts import READS, Call, load, packed
+from oppsync_worker.ledger import assembly, chains, rights, scripts
+from oppsync_worker.ledger.assembly import READS, load
+from oppsync_worker.ledger.scripts import Call, packed
 
 STAND, PRESENT = Call("stand", ("1", "j1")), Call("present", ("w", 1))
 FORGOTTEN, WRONG = NoScriptError("NOSCRIPT"), ResponseError("wrong")
@@ -211,7 +212,7 @@ def test_a_transaction_that_failed_is_an_error(answers: list[Any]) -> None:
 
 def test_every_command_of_a_script_is_known_and_every_known_one_is_used() -> None:
     """As one that only reads, or as one that is taken back by others that are known too."""
-    used = set().union(*(rights.commands_named("\n".join(scripts.lines_of(one))) for one in rights.script_names()))
+    used = set().union(*(rights.commands_named("\n".join(assembly.lines_of(one))) for one in rights.script_names()))
     back = {name for names in rights.WRITES.values() for name in names.split()}
 
     assert used <= READS | rights.WRITES.keys()
@@ -226,7 +227,7 @@ LIBRARY: Final = ["local function often() return 1 end", "local function seldom(
 
 def test_what_is_rarely_needed_is_built_by_the_first_who_needs_it() -> None:
     """What an ordinary run comes to is named, stands where it stood, and is called by its name."""
-    text = scripts._rarely([*LIBRARY, "-- #first often", "-- seldom() is asked for", "return often() + seldom()"])
+    text = assembly._rarely([*LIBRARY, "-- #first often", "-- seldom() is asked for", "return often() + seldom()"])
 
     assert text == [
         "local rare",
@@ -248,18 +249,18 @@ def test_what_is_rarely_needed_is_built_by_the_first_who_needs_it() -> None:
 def test_a_function_that_would_not_be_there_is_an_error_of_the_script(lines: list[str], said: str) -> None:
     """When the script is put together, not when it runs."""
     with pytest.raises(ValueError, match=said):
-        scripts._rarely([*LIBRARY, *lines])
+        assembly._rarely([*LIBRARY, *lines])
 
 
 def test_a_word_in_a_text_is_no_function() -> None:
     """Nor is one in a remark."""
-    assert "local rare" in scripts._rarely([*LIBRARY, "local said = 'seldom' -- seldom", "-- #first often"])
+    assert "local rare" in assembly._rarely([*LIBRARY, "local said = 'seldom' -- seldom", "-- #first often"])
 
 
 def test_a_command_that_is_chosen_when_the_script_runs_is_refused() -> None:
     """Whether it is noted is decided when the script is put together."""
     with pytest.raises(ValueError, match="must stand in the call"):
-        scripts.direct("redis.call(front and 'RPUSH' or 'LPUSH', key, id)")
+        assembly.direct("redis.call(front and 'RPUSH' or 'LPUSH', key, id)")
 
 
 def test_what_only_reads_is_asked_of_redis_itself() -> None:

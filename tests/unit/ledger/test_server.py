@@ -21,10 +21,11 @@ from redis.exceptions import (
 from oppsync import AsyncJobClient, JobClient
 from oppsync_worker.contract.outcomes import OUTCOME_FIELDS, Outcome
 from oppsync_worker.contract.states import State
-from oppsync_worker.ledger import connect, durability, keys, presence, reading, rights, scripts
+from oppsync_worker.ledger import assembly, connect, durability, keys, presence, reading, rights, scripts
+from oppsync_worker.ledger.assembly import load
 from oppsync_worker.ledger.connect import NoRedisUrl, connection_options, explain, redis_url
 from oppsync_worker.ledger.durability import Answers, TooOld, ask, ask_async, require_version, weaknesses
-from oppsync_worker.ledger.scripts import Call, load, packed
+from oppsync_worker.ledger.scripts import Call, packed
 
 # Where Redis is.
 
@@ -432,7 +433,7 @@ def test_a_role_needs_what_its_scripts_can_reach(
     monkeypatch: pytest.MonkeyPatch, lines: list[str], commands: set[str]
 ) -> None:
     """And what takes that back when the script is aborted."""
-    monkeypatch.setattr(scripts, "lines_of", lambda _: lines)
+    monkeypatch.setattr(assembly, "lines_of", lambda _: lines)
     rights.commands_of.cache_clear()
     try:
         assert rights.commands_of("drawn") == commands
@@ -442,7 +443,7 @@ def test_a_role_needs_what_its_scripts_can_reach(
 
 def test_a_command_that_nobody_can_take_back_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the script is read, not when it is aborted."""
-    monkeypatch.setattr(scripts, "lines_of", lambda _: ["redis.call('FLUSHALL')"])
+    monkeypatch.setattr(assembly, "lines_of", lambda _: ["redis.call('FLUSHALL')"])
     rights.commands_of.cache_clear()
     with pytest.raises(ValueError, match=r"^drawn\.lua uses \['flushall'\]: say here and in undo\.lua"):
         rights.commands_of("drawn")

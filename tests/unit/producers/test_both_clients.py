@@ -36,10 +36,11 @@ from oppsync import (
     client,
     receipts,
 )
+from oppsync_worker.ledger.assembly import load
 from oppsync_worker.ledger.connect import connection_options
 from oppsync_worker.ledger.enqueuing import enqueue, enqueue_in_order
 from oppsync_worker.ledger.rights import RightsMissing, check
-from oppsync_worker.ledger.scripts import load, packed
+from oppsync_worker.ledger.scripts import packed
 
 URL = "redis://127.0.0.1:6379/0"
 

@@ -12,8 +12,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
+from oppsync_worker.ledger.assembly import AROUND, INCLUDE, READS, needed
 from oppsync_worker.ledger.connect import LedgerError
-from oppsync_worker.ledger.scripts import AROUND, INCLUDE, READS, Argument, Call, needed
+from oppsync_worker.ledger.scripts import Argument, Call
 
 WRITES: Final[Mapping[str, str]] = {
     "del": "get pttl hgetall zrange lrange set hset zadd rpush pexpire",

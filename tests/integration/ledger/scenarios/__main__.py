@@ -21,7 +21,7 @@ from integration.ledger.scenarios.world import World, compose
 from mutation.mutant import Mutant
 from mutation.targets import ROOT, judged, mutants_of
 from oppsync_ops import redis_server
-from oppsync_worker.ledger.scripts import Script
+from oppsync_worker.ledger.assembly import Script
 
 LUA: Final = "worker/oppsync_worker/ledger/lua"
 SAYS = sys.stdout.write

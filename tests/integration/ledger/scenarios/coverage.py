@@ -8,7 +8,7 @@ from typing import Final
 from luaparser import ast, astnodes
 
 from integration.ledger.scenarios.world import SEEN, compose
-from oppsync_worker.ledger.scripts import AROUND, Script
+from oppsync_worker.ledger.assembly import AROUND, Script
 
 _CONDITIONS: Final = (astnodes.If, astnodes.ElseIf, astnodes.While, astnodes.Repeat)
 

@@ -20,10 +20,11 @@ from integration.ledger.desk import ATTEMPT, LANES
 from oppsync import CreateOpportunity, UpdateOpportunity
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.wire import encode
-from oppsync_worker.ledger import claims, ends, enqueuing, scripts
+from oppsync_worker.ledger import assembly, claims, ends, enqueuing, scripts
+from oppsync_worker.ledger.assembly import Script
 from oppsync_worker.ledger.begin import begin
 from oppsync_worker.ledger.promoting import promote
-from oppsync_worker.ledger.scripts import Call, Script
+from oppsync_worker.ledger.scripts import Call
 from oppsync_worker.version import release
 from stage import told
 
@@ -73,19 +74,19 @@ def plain(name: str, put: Callable[[str, str], str] = lambda _, text: text) -> s
     """A script's text as the product composes it; `put` changes a file's text on its way."""
 
     def lines(name: str, included: set[str]) -> Iterator[str]:
-        text = (scripts.files(scripts.__package__) / "lua" / f"{name}.lua").read_text("utf-8")
+        text = (assembly.files(assembly.__package__) / "lua" / f"{name}.lua").read_text("utf-8")
         for line in put(name, text).splitlines():
-            if not line.startswith(scripts.INCLUDE):
+            if not line.startswith(assembly.INCLUDE):
                 yield line
-            elif (other := line.removeprefix(scripts.INCLUDE).strip()) not in included:
+            elif (other := line.removeprefix(assembly.INCLUDE).strip()) not in included:
                 included.add(other)
                 yield from lines(other, included)
 
-    before, scripts._lines = scripts._lines, lines
+    before, assembly._lines = assembly._lines, lines
     try:
-        return scripts.load.__wrapped__(name).text
+        return assembly.load.__wrapped__(name).text
     finally:
-        scripts._lines = before
+        assembly._lines = before
 
 
 def compose(name: str, put: Callable[[str, str], str] = lambda _, text: text) -> Script:

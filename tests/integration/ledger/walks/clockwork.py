@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import redis
 
-from oppsync_worker.ledger.scripts import Call, load, packed
+from oppsync_worker.ledger.assembly import load
+from oppsync_worker.ledger.scripts import Call, packed
 from oppsync_worker.version import release
 
 BEGINNING_MS: Final = 1_767_225_600_000

@@ -1,8 +1,8 @@
--- An undo log: a script takes effect whole, or not at all. Every script runs inside of this one (ledger/scripts.py).
+-- An undo log: a script takes effect whole, or not at all. Every script runs inside of this one (ledger/assembly.py).
 --
 -- Redis does not roll back: a script that is stopped between two writes, by a missing right or a bug, has done the first
 -- and not the second. So a write goes to another function here, which notes how to take it back, and after an error all
--- that was done is taken back, latest first, and the error is raised again. (`ledger/scripts.py` decides for each call of a
+-- that was done is taken back, latest first, and the error is raised again. (`ledger/assembly.py` decides for each call of a
 -- script whether it goes to `write`, or to Redis itself: reads do, and two writes, numbers that are given out once (INCR; a
 -- gap harms nobody), and the time of what is only useful for a while (PEXPIRE; it may as well stay for longer).)
 --
