@@ -68,10 +68,29 @@ for _, instance in ipairs(lines) do
   granted = granted + grant(instance, now, horizon, math.ceil(most / #lines))
 end
 
+-- The token under which a look-up got its slot, and its place. A version before gave none, and called the place otherwise.
+local function taken_on(job)
+  local token = redis.call('HGET', job_key(job.id), 'look_token')
+  if token then
+    redis.call('HDEL', job_key(job.id), 'look_token')
+    return token, looker(job.id, token)
+  end
+  token = int(redis.call('INCR', P .. 'claim-seq'))
+  local before, place = 'look:' .. job.id, looker(job.id, token)
+  local till, budget = redis.call('ZSCORE', P .. 'inflight:' .. job.instance, before), P .. 'budget:' .. job.instance
+  if till then
+    leave_place(job.instance, before)
+    take_place(job.instance, place, tonumber(till))
+  end
+  if redis.call('HGET', budget, 'trial') == before then redis.call('HSET', budget, 'trial', place) end
+  return token, place
+end
+
 local looks = {}
 for _, id in ipairs(takes > 0 and redis.call('ZRANGE', P .. 'granted', 0, takes - 1) or {}) do
   redis.call('ZREM', P .. 'granted', id)
   local job = read(id)
+  local token, place = taken_on(job)
   local at = tonumber(redis.call('HGET', job_key(id), 'look_at') or 0)
   local unheard = tonumber(redis.call('HGET', job_key(id), 'unheard') or 0)
   if job.state == 'in_doubt' and unheard >= 10 then
@@ -80,9 +99,8 @@ for _, id in ipairs(takes > 0 and redis.call('ZRANGE', P .. 'granted', 0, takes 
       unheard .. ' look-ups in a row were begun and never heard of again')
     redis.call('HDEL', job_key(id), 'probe_token')
     redis.call('ZREM', P .. 'probes', id)
-    free(job.instance, 'look:' .. id, now)
+    free(job.instance, place, now)
   elseif job.state == 'in_doubt' and redis.call('ZSCORE', P .. 'probes', id) then
-    local token = int(redis.call('INCR', P .. 'claim-seq'))
     redis.call('HSET', job_key(id), 'probe_token', token)
     redis.call('ZADD', P .. 'probes', int(now + look_ms), id)
     local names = { 'sent_at', 'first_at', 'attempts', 'replays', 'inquiry', 'marker_field' }
@@ -92,7 +110,7 @@ for _, id in ipairs(takes > 0 and redis.call('ZRANGE', P .. 'granted', 0, takes 
       inquiry or '', job.instance,
       redis.call('HGETALL', P .. 'marker:' .. job.instance), marker_field or nil }
   else
-    free(job.instance, 'look:' .. id, now)
+    free(job.instance, place, now)
   end
 end
 

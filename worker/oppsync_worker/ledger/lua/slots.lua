@@ -4,7 +4,7 @@
 --                              next (the first free slot), cool_until, learned, learned_at;
 --                              failures in a row, trips of the breaker, open_until, trial and trial_until;
 --                              turned (how many jobs go before the next look-up, while jobs wait)
--- oppsync:inflight:<instance>  job or look:<job> -> when its call must be over, should its worker die
+-- oppsync:inflight:<instance>  job or look/<token>/<job> -> when its call must be over, should its worker die
 -- oppsync:calls                the same for all instances together; oppsync:capacity: how many calls all workers that live
 --                              have hands for (present.lua)
 -- oppsync:sent:<instance>      when the last requests were begun, as many as the window allows
@@ -67,6 +67,10 @@ local function take_place(instance, member, till)
   redis.call('ZADD', P .. 'inflight:' .. instance, int(till), member)
   redis.call('ZADD', P .. 'calls', int(till), member)
 end
+
+-- The place of a look-up. No job has such an id; and of two look-ups for one job, because the first was not heard of for
+-- too long, each frees its own place alone.
+local function looker(id, token) return 'look/' .. token .. '/' .. id end
 
 -- Returns 1 if it had one.
 local function leave_place(instance, member)
@@ -169,7 +173,8 @@ local function grant(instance, now, horizon, most, one)
     end
     b = b or budget_of(instance, now)
     local looks = look and (not head or tonumber(redis.call('HGET', budget, 'turned') or 0) <= 0)
-    local member = looks and 'look:' .. look or head
+    local token = looks and int(redis.call('INCR', P .. 'claim-seq'))
+    local member = looks and looker(look, token) or head
     local at, again
     if looks or not b.unknown then at, again = take_slot(instance, member, now, horizon, b) end
     if looks and at then
@@ -177,7 +182,7 @@ local function grant(instance, now, horizon, most, one)
       redis.call('ZREM', looking, look)
       if redis.call('HGET', job_key(look), 'state') == 'in_doubt' then
         redis.call('ZADD', P .. 'granted', int(at), look)
-        redis.call('HSET', job_key(look), 'look_at', int(at))
+        redis.call('HSET', job_key(look), 'look_at', int(at), 'look_token', token)
       else
         leave_place(instance, member)
       end
@@ -305,7 +310,7 @@ local function pulse(instance, member, beat, now)
   local budget = P .. 'budget:' .. instance
   local names = { 'failures', 'trips', 'trial', 'breaker_failures', 'open_ms', 'max_open_ms', 'failed_sends' }
   local failures, trips, trial, most, open_ms, max_ms, failed_sends = unpack(redis.call('HMGET', budget, unpack(names)))
-  local look = member:sub(1, 5) == 'look:'
+  local look = member:sub(1, 5) == 'look/'
   trips = tonumber(trips or 0)
   if beat == '1' then
     if look and failed_sends then
