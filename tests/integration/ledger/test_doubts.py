@@ -1,6 +1,7 @@
 """Doubts in the ledger: when they are looked into, by whom, and how they end."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -398,3 +399,48 @@ def places(desk: Desk) -> list[str]:
     own = desk.client.zrange("oppsync:inflight:acme", 0, -1)
     assert own == desk.client.zrange("oppsync:calls", 0, -1)
     return [member.decode() for member in own]
+
+
+def test_what_a_person_says_of_a_doubt_is_not_said_of_the_next_one(desk: Desk) -> None:
+    """It was sent again meanwhile: the record that they have found is the first one's, and there may be a second."""
+    job, _ = doubt(desk)
+    seen = int(desk.field(job, "since"))
+    desk.run(operating.resend(job.job_id, by="one"))
+    desk.run(time_passes())
+    hand, _, _ = desk.send_next()
+    time.sleep(0.002)
+    desk.run(ends.doubt(hand, attempt=ATTEMPT))
+
+    adopting = operating.adopt(job.job_id, opportunity_id=9, result={}, by="two", ttl_s=60, seen=seen)
+    assert operating.adopted(desk.run(adopting)) == ("changed", None)
+    assert operating.word(desk.run(drop(job, seen=seen))) == "changed"
+    assert desk.state(job) == "in_doubt"
+
+    now = int(desk.field(job, "since"))
+    assert operating.word(desk.run(drop(job, seen=now, is_a_persons=True))) == "changed"
+    assert operating.word(desk.run(drop(job, seen=now))) == "in_doubt"
+
+
+def test_a_letter_that_died_once_more_is_another_letter(desk: Desk) -> None:
+    """Somebody else has had it mended and sent again: who saw the first one neither drops nor replays it."""
+    job = deal()
+    desk.enqueue(job)
+    hand, _, _ = desk.send_next()
+    desk.bury(hand)
+    seen = int(desk.field(job, "since"))
+    desk.replay(job)
+    hand, _, _ = desk.send_next()
+    time.sleep(0.002)
+    desk.bury(hand)
+
+    assert operating.word(desk.run(drop(job, state=State.DEAD, seen=seen))) == "changed"
+    assert operating.word(desk.run(operating.replay(job.job_id, by="me", seen=seen))) == "changed"
+    assert (desk.state(job), desk.field(job, "replays")) == ("dead", "1")
+
+    now = int(desk.field(job, "since"))
+    assert operating.word(desk.run(operating.replay(job.job_id, by="me", seen=now))) == "dead"
+
+
+def drop(job: CreateOpportunity, *, state: State = State.IN_DOUBT, **seen: Any) -> Call:
+    """A person drops what they have seen."""
+    return operating.discard(job.job_id, state=state, by="me", ttl_s=60, **seen)
