@@ -8,7 +8,9 @@ from typing import Final
 from integration.ledger.scenarios.world import World
 
 FOLDER: Final = Path(__file__).parent / "told"
-CHAPTERS: Final = ("beginning", "settling", "claiming", "slots", "doubts", "operating", "mending", "recalling")
+CHAPTERS: Final = (
+    *("beginning", "settling", "claiming", "slots", "doubts", "operating", "mending", "meddling", "recalling"),
+)
 Case = Callable[[World], None]
 
 

@@ -4,7 +4,8 @@
 -- What is not a message of Celery's protocol is buried on the spot with its raw bytes, and never reaches Python.
 -- ARGV: n, lease_ms, worker, question, largest message in bytes, version, queues in order of priority. The same question
 -- asked again gives the same claims: its answer was lost on the way, and nobody has heard of them.
--- Returns {{{tag, queue, message}, ...}, {{job id, cause, detail}, ...} of the buried, how many went to where they wait}
+-- Returns {{{tag, queue, message}, ...}, {{job id, cause, detail}, ...} of the buried, how many went to where they wait, and, if
+-- there are any, the lanes and instances of which a key is of another type}
 local most, lease_ms, worker, question = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local max_bytes, version = tonumber(ARGV[5]), ARGV[6]
 local now, asked = now_ms(), P .. 'asked:' .. worker
@@ -57,10 +58,13 @@ for i = 7, #ARGV do
   end
 end
 local FILE_MOST = 200
+local MEDDLED = 'a key of its instance, or of its own, holds a value of another type: somebody has written to it'
 local filed, lines = 0, {}
--- Of a message without a slot: the job that it stands for, and when it is due; and how it is filed (below).
-local to_be_filed, file
--- Take what is in the lanes. Until there is `to_be_filed`, whatever is not simply claimed stays where it was, and true is
+-- A message without a slot goes to where it waits, if it is certain to be a job; and what cannot go there (below).
+local file, bury
+local function pop(list) return redis.call('RPOP', list) end
+local function look_at_entry(id) return redis.call('HMGET', job_key(id), 'state', 'slot_at') end
+-- Take what is in the lanes. Until there is `file`, whatever is not simply claimed stays where it was, and true is
 -- returned.
 local function take()
   for _, names in ipairs(lists) do
@@ -68,7 +72,8 @@ local function take()
     -- What there is no room for stays where it was; behind it may be what needs none.
     local kept, none_left, unusual = {}, false, false
     while filed < FILE_MOST and #buried < most + FILE_MOST and not worn_out() do
-      local raw = redis.call('RPOP', list)
+      local sound, raw = apart(pop, list)
+      if not sound then broken_at(list) end
       if not raw then
         none_left = true
         break
@@ -76,27 +81,36 @@ local function take()
       local fault, said, m = fault_of(raw)
       -- Who wrote it: a copy that somebody else made under the id of one of our jobs must not stand for that job.
       local own = m and m.headers.origin == 'oppsync' and '1' or '0'
-      local job, due
+      local job
       if m then
-        local state, slot_at = unpack(redis.call('HMGET', job_key(said), 'state', 'slot_at'))
-        local usual = state and (state ~= 'queued' or slot_at)
-        if not usual and to_be_filed then job, due = to_be_filed(said, queue, m, own, raw) end
-        unusual = not usual and not to_be_filed
+        local entry
+        sound, entry = apart(look_at_entry, said)
+        local usual = sound and entry[1] and (entry[1] ~= 'queued' or entry[2])
+        if not usual and sound and file then sound, job = apart(file, said, queue, m, own, raw) end
+        unusual = not usual and not file
       end
-      if (fault or unusual) and not to_be_filed then
+      if (fault or unusual) and not file then
         left.bytes = left.bytes + #raw
         unusual = true
         kept[#kept + 1] = raw
         break
       end
-      if fault then
+      local buried_whole
+      if not sound then
+        broken_at(queue)
+        fault = 'internal'
+        sound, buried_whole = apart(bury, said, queue, m, raw)
+        if not sound then said = MEDDLED end
+      end
+      if buried_whole then
+        buried[#buried + 1] = { said, fault, MEDDLED }
+      elseif fault then
         local tag = int(redis.call('INCR', P .. 'claim-seq')) .. mark
         put_aside(tag, raw, now, fault, said, queue, version)
         buried[#buried + 1] = { 'raw-' .. tag, fault, said }
       elseif job then
         filed = filed + 1
         lines[job.instance] = true
-        file(job, due, raw)
       elseif #claimed < most then
         local tag = int(redis.call('INCR', P .. 'claim-seq')) .. mark
         redis.call('HSET', claim_key(tag), 'job', said, 'queue', queue, 'message', raw, 'worker', worker, 'own', own,
@@ -128,7 +142,7 @@ local function answer()
     -- Claims of which nobody has heard for a lease are restored, and are somebody else's then.
     redis.call('PEXPIRE', asked, lease_ms)
   end
-  return { claimed, buried, filed }
+  return with_broken({ claimed, buried, filed })
 end
 
 -- Mostly there is nothing to file, and then nothing of the library is needed, which takes longer to build than that.
@@ -250,7 +264,7 @@ local function file_foreign(id, queue, m, raw)
 end
 
 -- A message that stands for a job without a slot is no business of a worker yet. Returns the job, and when it is due.
-function to_be_filed(id, queue, m, own, raw)
+local function to_be_filed(id, queue, m, own, raw)
   local job = read(id)
   if not job.state then
     if own == '0' then return file_foreign(id, queue, m, raw) end
@@ -261,10 +275,29 @@ function to_be_filed(id, queue, m, own, raw)
   end
 end
 
-function file(job, due, raw)
-  if due and due > now then move(job, 'scheduled', now, raw, due) else line_up(job, now, raw) end
+-- Returns the job, if it was one.
+function file(id, queue, m, own, raw)
+  local job, due = to_be_filed(id, queue, m, own, raw)
+  if job then
+    if due and due > now then move(job, 'scheduled', now, raw, due) else line_up(job, now, raw) end
+  end
+  return job
+end
+
+-- It cannot be filed, since somebody has written to one of the keys: a dead letter under its own id, which can be replayed.
+function bury(id, queue, m, raw)
+  local job = read(id)
+  if not job.state then
+    redis.call('HSET', job_key(id), 'at', int(now), 'lane', queue:match('[^.]+$'), 'foreign', '1', 'asks', redis.sha1hex(m.body))
+  end
+  redis.call('HSET', job_key(id), 'cause', 'internal', 'detail', MEDDLED, 'version', version)
+  move(job, 'dead', now, raw)
+  write_failure(id, 'internal', MEDDLED, now)
+  return true
 end
 
 take()
-for instance in pairs(lines) do grant(instance, now, 250, FILE_MOST) end
+for instance in pairs(lines) do
+  if not apart(grant, instance, now, 250, FILE_MOST) then broken_at(instance) end
+end
 return answer()

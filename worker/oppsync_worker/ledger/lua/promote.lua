@@ -6,31 +6,41 @@
 -- ARGV: how many of each at most, horizon_ms, ttl_s, look-ups that this worker takes on, ms it may take for one; what Redis'
 -- clock showed when this worker looked last, and how many ms ago it asked for that ('' = it has not looked yet)
 -- Returns {due, granted, released, ms until there is something to do, look-ups, what the clock shows, by how many ms it has
--- jumped ahead}, each look-up being
+-- jumped ahead, and, if there are any, whose keys are of another type}, each look-up being
 --   {job id, token, ms until its slot, message, ms since it was sent, ms since it was first sent, attempts, replays,
 --    inquiry, instance, what is known of the marker: funnel and word in turns, [the field that it was sent in, '' = none]}
 local most, horizon, ttl_s, takes, look_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local now = now_ms()
 
 local due = redis.call('ZRANGEBYSCORE', P .. 'schedule', '-inf', int(now), 'LIMIT', 0, most)
-for _, id in ipairs(due) do
+-- A part that cannot be done, since somebody has written to one of its keys, is tried again in a minute.
+local function each(members, place, part)
+  for _, member in ipairs(members) do
+    if not apart(part, member) then
+      broken_at(place == 'slots' and member or whose_is(member))
+      redis.call('ZADD', P .. place, int(now + 60000), member)
+    end
+  end
+end
+
+each(due, 'schedule', function(id)
   local job = read(id)
   -- One that waited for its `not_before` takes its place among the updates of its record now.
   if job.state == 'scheduled' and job.kind == UPDATE and not job.record then join(job) end
-end
-for _, id in ipairs(due) do
+end)
+each(due, 'schedule', function(id)
   local job = occupant(P .. 'schedule', id, 'scheduled')
   if job then line_up(job, now) end
-end
+end)
 
 local by, ahead = vouch(now, tonumber(ARGV[6] or nil), tonumber(ARGV[7] or 0))
-for _, id in ipairs(by and redis.call('ZRANGEBYSCORE', P .. 'expiring', '-inf', int(by), 'LIMIT', 0, most) or {}) do
+each(by and redis.call('ZRANGEBYSCORE', P .. 'expiring', '-inf', int(by), 'LIMIT', 0, most) or {}, 'expiring', function(id)
   redis.call('ZREM', P .. 'expiring', id)
   local job = read(id)
   if IDLE[job.state] then expire(job, now, nil, ttl_s) end
-end
+end)
 
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'probes', '-inf', int(now), 'LIMIT', 0, most)) do
+each(redis.call('ZRANGEBYSCORE', P .. 'probes', '-inf', int(now), 'LIMIT', 0, most), 'probes', function(id)
   local job = occupant(P .. 'probes', id, 'in_doubt')
   if job then
     if not redis.call('ZSCORE', P .. 'granted', id) then
@@ -40,13 +50,13 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'probes', '-inf', int(now),
     -- Should whoever takes it on be lost, it is found again.
     redis.call('ZADD', P .. 'probes', int(now + look_ms), id)
   end
-end
+end)
 
 -- Held jobs whose hold is lifted go to where they really wait: in small helpings, so that nobody waits for Redis meanwhile.
 local released, helping = 0, math.min(most, 50)
-for _, instance in ipairs(redis.call('SRANDMEMBER', P .. 'releasing', 10)) do
+local function release(instance)
   local held, left = {}, helping - released
-  if left <= 0 then break end
+  if left <= 0 then return end
   if redis.call('EXISTS', P .. 'hold:' .. instance) == 0 and redis.call('HEXISTS', P .. 'budget:' .. instance, 'unknown') == 0 then
     held = redis.call('ZRANGE', P .. 'held:' .. instance, 0, left - 1)
   end
@@ -60,13 +70,14 @@ for _, instance in ipairs(redis.call('SRANDMEMBER', P .. 'releasing', 10)) do
     if redis.call('EXISTS', P .. 'held:' .. instance) == 0 then redis.call('SREM', P .. 'holding', instance) end
   end
 end
+for _, instance in ipairs(redis.call('SRANDMEMBER', P .. 'releasing', 10)) do
+  if not apart(release, instance) then broken_at(instance) end
+end
 
 -- To each line its share of the round, so that none takes it all; what is left comes in the next one.
 local granted = 0
 local lines = redis.call('ZRANGEBYSCORE', P .. 'slots', '-inf', int(now), 'LIMIT', 0, most)
-for _, instance in ipairs(lines) do
-  granted = granted + grant(instance, now, horizon, math.ceil(most / #lines))
-end
+each(lines, 'slots', function(instance) granted = granted + grant(instance, now, horizon, math.ceil(most / #lines)) end)
 
 -- The token under which a look-up got its slot, and its place. A version before gave none, and called the place otherwise.
 local function taken_on(job)
@@ -87,8 +98,7 @@ local function taken_on(job)
 end
 
 local looks = {}
-for _, id in ipairs(takes > 0 and redis.call('ZRANGE', P .. 'granted', 0, takes - 1) or {}) do
-  redis.call('ZREM', P .. 'granted', id)
+local function hand_out(id)
   local job = read(id)
   local token, place = taken_on(job)
   local at = tonumber(redis.call('HGET', job_key(id), 'look_at') or 0)
@@ -113,6 +123,10 @@ for _, id in ipairs(takes > 0 and redis.call('ZRANGE', P .. 'granted', 0, takes 
     free(job.instance, place, now)
   end
 end
+for _, id in ipairs(takes > 0 and redis.call('ZRANGE', P .. 'granted', 0, takes - 1) or {}) do
+  redis.call('ZREM', P .. 'granted', id)
+  if not apart(hand_out, id) then broken_at(whose_is(id)) end
+end
 
 local wake = 1000
 for place, clock in pairs({ schedule = now, slots = now, probes = now, expiring = by }) do
@@ -120,4 +134,4 @@ for place, clock in pairs({ schedule = now, slots = now, probes = now, expiring 
   if first[2] then wake = math.min(wake, math.max(0, tonumber(first[2]) - clock)) end
 end
 if #due == most or released > 0 then wake = 0 end
-return { #due, granted, released, math.ceil(wake), looks, int(now), int(ahead) }
+return with_broken({ #due, granted, released, math.ceil(wake), looks, int(now), int(ahead) })

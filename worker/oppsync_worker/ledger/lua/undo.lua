@@ -190,7 +190,8 @@ local function call(command, ...)
   return server(command, ...)
 end
 
-local function take_all_back()
+-- `from`: what was done before that stays.
+local function take_all_back(from)
   local TAKE_BACK = {}
 
   -- Where a command may be forbidden, another one does nearly the same.
@@ -278,12 +279,42 @@ local function take_all_back()
   end
 
   local refused
-  for i = size, 1, -1 do
+  for i = size, from + 1, -1 do
     local entry = log[i]
     local ok, said = pcall(TAKE_BACK[entry[1]], entry[2], entry[3], entry[4])
     if not ok then refused = refused or (type(said) == 'table' and said.err or tostring(said)) end
   end
+  size = from
   return refused
+end
+
+-- A part of a script that serves one of many. Has somebody put a value of another type under one of its keys, then what the
+-- part has done is taken back, and the others are served. Any other error ends the script.
+-- Returns true and what the part returns; or false.
+local function apart(part, ...)
+  local from, claims, words = size, #let_go_of, #published
+  local ok, answer = pcall(part, ...)
+  if ok then return true, answer end
+  local said = type(answer) == 'table' and answer.err or tostring(answer)
+  if not said:find('WRONGTYPE', 1, true) then error(answer, 0) end
+  local refused = take_all_back(from)
+  if refused then error(said .. ' (and what it had done could not all be taken back: ' .. refused .. ')', 0) end
+  for i = #let_go_of, claims + 1, -1 do let_go_of[i] = nil end
+  for i = #published, words + 1, -1 do published[i] = nil end
+  return false
+end
+
+-- Whose part it was is written down for people to see, for ten minutes, and told to the caller.
+local broken = {}
+local function broken_at(name)
+  local time = server('TIME')
+  server('ZADD', 'oppsync:broken', time[1], name)
+  server('PEXPIRE', 'oppsync:broken', 600000)
+  broken[#broken + 1] = name
+end
+local function with_broken(answer)
+  if broken[1] then answer[#answer + 1] = broken end
+  return answer
 end
 
 local function finish()
@@ -301,7 +332,7 @@ local function whole(main)
     if done then return answer end
     answer = said
   end
-  local refused = take_all_back()
+  local refused = take_all_back(0)
   if refused then
     local said = ' (and what it had done could not all be taken back: ' .. refused .. ')'
     if type(answer) == 'table' and answer.err then answer.err = answer.err .. said else answer = tostring(answer) .. said end
