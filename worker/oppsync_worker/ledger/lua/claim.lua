@@ -64,6 +64,40 @@ local filed, lines = 0, {}
 local file, bury
 local function pop(list) return redis.call('RPOP', list) end
 local function look_at_entry(id) return redis.call('HMGET', job_key(id), 'state', 'slot_at') end
+local function take_on(said, queue, m, own, raw)
+  local tag = int(redis.call('INCR', P .. 'claim-seq')) .. mark
+  redis.call('HSET', claim_key(tag), 'job', said, 'queue', queue, 'message', raw, 'worker', worker, 'own', own,
+    unpack(own == '0' and { 'asks', redis.sha1hex(m.body) } or {}))
+  redis.call('ZADD', P .. 'leases', int(now + lease_ms), tag)
+  -- What a worker must read keeps its place in the order all the same.
+  if own == '0' and m.headers.task == UPDATE and redis.call('EXISTS', job_key(said)) == 0 then
+    redis.call('HSET', claim_key(tag), 'number', int(redis.call('INCR', P .. 'order')))
+  end
+  claimed[#claimed + 1] = { tag, queue, raw }
+end
+
+-- A job with a slot is handed over at its lane's front, before all that has none. With more slots than workers have hands
+-- the first to come would be the last to go: so one question in four takes what has waited longest with its slot, of the
+-- bulk lane in turn with the other.
+local function last_of(list) return redis.call('LINDEX', list, 0) end
+local function take_oldest(number)
+  local lanes = #ARGV - 6
+  for i = 0, lanes - 1 do
+    local queue = ARGV[7 + (number + i) % lanes]
+    local _, raw = apart(last_of, queue)
+    if raw then
+      local fault, id, m = fault_of(raw)
+      local sound, entry = true, {}
+      if not fault then sound, entry = apart(look_at_entry, id) end
+      if sound and entry[1] == 'queued' and entry[2] then
+        redis.call('LPOP', queue)
+        return take_on(id, queue, m, m.headers.origin == 'oppsync' and '1' or '0', raw)
+      end
+      left.bytes = left.bytes + #raw
+    end
+  end
+end
+
 -- Take what is in the lanes. Until there is `file`, whatever is not simply claimed stays where it was, and true is
 -- returned.
 local function take()
@@ -112,15 +146,7 @@ local function take()
         filed = filed + 1
         lines[job.instance] = true
       elseif #claimed < most then
-        local tag = int(redis.call('INCR', P .. 'claim-seq')) .. mark
-        redis.call('HSET', claim_key(tag), 'job', said, 'queue', queue, 'message', raw, 'worker', worker, 'own', own,
-          unpack(own == '0' and { 'asks', redis.sha1hex(m.body) } or {}))
-        redis.call('ZADD', P .. 'leases', int(now + lease_ms), tag)
-        -- What a worker must read keeps its place in the order all the same.
-        if own == '0' and m.headers.task == UPDATE and redis.call('EXISTS', job_key(said)) == 0 then
-          redis.call('HSET', claim_key(tag), 'number', int(redis.call('INCR', P .. 'order')))
-        end
-        claimed[#claimed + 1] = { tag, queue, raw }
+        take_on(said, queue, m, own, raw)
       else
         kept[#kept + 1] = raw
         if #kept == 20 then break end
@@ -144,6 +170,9 @@ local function answer()
   end
   return with_broken({ claimed, buried, filed })
 end
+
+local number = tonumber(question:match('%-(%d+)$') or nil)
+if number and number % 4 == 0 and most > 0 then take_oldest(number / 4) end
 
 -- Mostly there is nothing to file, and then nothing of the library is needed, which takes longer to build than that.
 if not take() then return answer() end
