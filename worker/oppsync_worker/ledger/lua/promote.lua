@@ -53,9 +53,12 @@ each(redis.call('ZRANGEBYSCORE', P .. 'probes', '-inf', int(now), 'LIMIT', 0, mo
 end)
 
 -- Held jobs whose hold is lifted go to where they really wait: in small helpings, so that nobody waits for Redis meanwhile.
+-- Each of those that are drawn gets its part of them.
+local drawn = redis.call('SRANDMEMBER', P .. 'releasing', 10)
 local released, helping = 0, math.min(most, 50)
+local share = math.ceil(helping / #drawn)
 local function release(instance)
-  local held, left = {}, helping - released
+  local held, left = {}, math.min(share, helping - released)
   if left <= 0 then return end
   if redis.call('EXISTS', P .. 'hold:' .. instance) == 0 and redis.call('HEXISTS', P .. 'budget:' .. instance, 'unknown') == 0 then
     held = redis.call('ZRANGE', P .. 'held:' .. instance, 0, left - 1)
@@ -70,7 +73,7 @@ local function release(instance)
     if redis.call('EXISTS', P .. 'held:' .. instance) == 0 then redis.call('SREM', P .. 'holding', instance) end
   end
 end
-for _, instance in ipairs(redis.call('SRANDMEMBER', P .. 'releasing', 10)) do
+for _, instance in ipairs(drawn) do
   if not apart(release, instance) then broken_at(instance) end
 end
 

@@ -55,7 +55,7 @@ local SHARE, FEW = 4, 8
 local function has_hand(instance, b)
   local inflight, calls = P .. 'inflight:' .. instance, P .. 'calls'
   local own = redis.call('ZCARD', inflight)
-  if b.concurrency > 0 and own >= b.concurrency then return false end
+  if b.concurrency > 0 and own >= b.concurrency then return false, b.concurrency < 100 end
   if own == 0 then return true end
   b.capacity = b.capacity or tonumber(redis.call('GET', P .. 'capacity') or 250)
   local all = redis.call('ZCARD', calls)
@@ -89,8 +89,10 @@ local function take_slot(instance, member, now, horizon, b)
     -- Places of calls of which nothing was heard are given up only when somebody wants them.
     redis.call('ZREMRANGEBYSCORE', P .. 'inflight:' .. instance, '-inf', int(now))
     redis.call('ZREMRANGEBYSCORE', P .. 'calls', '-inf', int(now))
-    -- Whoever of the same instance ends asks at once; the pause is for hands that others have left.
-    if not has_hand(instance, b) then return nil, now + 250 end
+    -- Whoever of the same instance ends asks at once; the pause is for hands that others have left. An instance that is at
+    -- its own cap has nothing to hope for from others: thousands of those that hang must not keep Redis busy.
+    local free, capped = has_hand(instance, b)
+    if not free then return nil, now + (capped and 2000 or 250) end
   end
   if b.interval > 0 then
     b.next = at + b.interval
