@@ -28,7 +28,7 @@ from oppsync_ops.letters.replay import replay as replay_letters
 from oppsync_ops.processes import stoppable
 from oppsync_worker.contract.states import State
 
-Act = Callable[[Redis, list[str], Report], Counts]
+Act = Callable[[Redis, Selection, Report], Counts]
 Rehearse = Callable[[Redis, list[str]], Counts]
 
 _all = click.option("--all", "everything", is_flag=True, help="Every dead letter, when no filter is given.")
@@ -57,7 +57,9 @@ def replay(
     return _run(
         "replay",
         wanted,
-        act=lambda client, ids, report: replay_letters(client, ids, by=by, mending=mending, progress=report),
+        act=lambda client, chosen, report: replay_letters(
+            client, chosen.job_ids, by=by, mending=mending, progress=report, seen=chosen.buried_at
+        ),
         rehearsal=(lambda client, ids: rehearse(client, ids, mending)) if mending else None,
         extra=[part for text in assignments for part in ("--set", text)],
         everything=everything,
@@ -82,7 +84,9 @@ def discard(*, wanted: Filter, everything: bool, yes: bool, dry_run: bool, as_js
     return _run(
         "discard",
         wanted,
-        act=lambda client, ids, report: discard_letters(client, ids, by=by, ttl_s=ttl_s, progress=report),
+        act=lambda client, chosen, report: discard_letters(
+            client, chosen.job_ids, by=by, ttl_s=ttl_s, progress=report, seen=chosen.buried_at
+        ),
         rehearsal=None,
         extra=[],
         everything=everything,
@@ -119,7 +123,7 @@ def _run(
             return DONE
         try:
             with stoppable(), progress(verb, len(selection.job_ids)) as report:
-                counts = act(client, selection.job_ids, report)
+                counts = act(client, selection, report)
         except PartlyDone as error:
             _print_counts(verb, error.counts, as_json=as_json)
             raise
@@ -189,6 +193,7 @@ def _print_counts(verb: str, counts: Counts, *, as_json: bool) -> None:
 
 
 _WHY_NOT: Final = {
+    "changed": "another letter by now: somebody else has had it sent again, and it died once more",
     "superseded": "newer updates of the record have written every field of it: discard it, or enqueue a new update",
     "unreadable": "raw bytes that never were a job: export or discard them",
 }

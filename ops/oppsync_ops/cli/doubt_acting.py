@@ -61,7 +61,13 @@ def adopt(*, job_id: str, record: int, though_taken: bool, as_json: bool) -> int
             return _not_in_doubt(client, job_id, as_json=as_json)
         result = {**_outcome(doubts[0], record), "adopted": True}
         call = operating.adopt(
-            job_id, opportunity_id=record, result=result, by=operator(), ttl_s=ttl_s, though_taken=though_taken
+            job_id,
+            opportunity_id=record,
+            result=result,
+            by=operator(),
+            ttl_s=ttl_s,
+            though_taken=though_taken,
+            seen=doubts[0].since,
         )
         word, owner = operating.adopted(run(client, call))
     if as_json:
@@ -70,6 +76,10 @@ def adopt(*, job_id: str, record: int, though_taken: bool, as_json: bool) -> int
         click.echo(f"{job_id} has made record {record}: it has succeeded")
     if word == "taken":
         note(f"record {record} was made by job {owner}: if it is this job's all the same, give --though-taken")
+    elif word == "changed":
+        note(
+            f"{job_id} is another doubt meanwhile: it was sent once more, and may have made another record. Look again"
+        )
     elif word != State.IN_DOUBT:
         note(f"{job_id} is {word} meanwhile")
     return DONE if word == State.IN_DOUBT else BAD_NEWS
@@ -124,7 +134,9 @@ def discard(*, job_ids: tuple[str, ...], instance: str | None, everything: bool,
         yes=yes,
         as_json=as_json,
         allowed=lambda _: True,
-        call=lambda one: operating.discard(one.job_id, state=State.IN_DOUBT, by=by, ttl_s=ttl_s),
+        call=lambda one: operating.discard(
+            one.job_id, state=State.IN_DOUBT, by=by, ttl_s=ttl_s, seen=one.since, is_a_persons=one.is_a_persons
+        ),
         said="discarded",
         more=[],
     )

@@ -66,13 +66,15 @@ def discard(*, job_ids: tuple[str, ...], yes: bool, as_json: bool) -> int:
     """
     ttl_s, by = outcome_ttl_s(os.environ), operator()
     with connected() as client:
-        states = [State(entry.get("state", State.UNKNOWN)) for entry in read(client, job_ids, ["state"])]
-        chosen = [(job_id, state) for job_id, state in zip(job_ids, states, strict=True) if state in DROPPABLE]
+        entries = read(client, job_ids, ["state", "since"])
+        states = [State(entry.get("state", State.UNKNOWN)) for entry in entries]
+        found = zip(job_ids, states, entries, strict=True)
+        chosen = [(job_id, state, int(entry.get("since") or 0)) for job_id, state, entry in found if state in DROPPABLE]
         refused = Counter(state.value for state in states if state not in DROPPABLE)
         doing = len(chosen) == 1 or yes
         done = 0
-        for job_id, state in chosen if doing else []:
-            was = operating.word(run(client, operating.discard(job_id, state=state, by=by, ttl_s=ttl_s)))
+        for job_id, state, since in chosen if doing else []:
+            was = operating.word(run(client, operating.discard(job_id, state=state, by=by, ttl_s=ttl_s, seen=since)))
             done += was == state
             refused += Counter() if was == state else Counter([was])
     if as_json:

@@ -8,6 +8,7 @@ from oppsync_ops.cli.connection import connected
 from oppsync_ops.cli.failures import DONE
 from oppsync_ops.cli.output import Column, json_option, note, print_json, print_table
 from oppsync_ops.jobs.moments import around, moment
+from oppsync_ops.overview.broken import broken_keys
 from oppsync_ops.overview.standing import Standing, read_standing
 
 _MOST = 10
@@ -22,8 +23,9 @@ def status(*, as_json: bool) -> int:
     """Show how many jobs are where."""
     with connected() as client:
         standing = read_standing(client)
+        broken = broken_keys(client)
     if as_json:
-        print_json(standing.as_dict())
+        print_json({**standing.as_dict(), "broken_keys": broken})
         return DONE
     print_table(_rows(standing), _COLUMNS)
     if standing.strays:
@@ -35,6 +37,8 @@ def status(*, as_json: bool) -> int:
     if standing.clock_ahead_ms:
         jump = f"{standing.clock_ahead_ms / 1000:.0f} s"
         note(f"Redis' clock jumped forward by {jump}: for an hour deadlines are judged without that; set it right")
+    for sentence in broken:
+        note(sentence)
     server = standing.server
     click.echo(
         f"\n{len(standing.workers)} workers alive" + (f": {', '.join(standing.workers)}" if standing.workers else "")

@@ -73,6 +73,7 @@ def _unready(alive: Sequence[Beat], now: float) -> tuple[list[str], list[str]]:
     """Why not even one of the live workers is ready, nothing when one is; and what is unsafe about Redis."""
     # Not at the top: `--live` needs neither, and is asked for every few seconds.
     from oppsync_ops.cli.connection import connected  # noqa: PLC0415
+    from oppsync_ops.overview.broken import broken_keys  # noqa: PLC0415
     from oppsync_ops.overview.holds import refused_instances  # noqa: PLC0415
     from oppsync_worker.ledger.connect import LedgerUnavailable  # noqa: PLC0415
     from oppsync_worker.ledger.durability import ask, weaknesses  # noqa: PLC0415
@@ -81,7 +82,7 @@ def _unready(alive: Sequence[Beat], now: float) -> tuple[list[str], list[str]]:
         with connected() as client:
             client.ping()
             refused = refused_instances(client)
-            unsafe = [one.sentence for one in weaknesses(ask(client))]
+            unsafe = [one.sentence for one in weaknesses(ask(client))] + broken_keys(client)
     except LedgerUnavailable as error:
         return [str(error)], []
     reasons = [why_not_ready(one, now, refused=refused) for one in alive]

@@ -1,6 +1,6 @@
 """Dropping letters for good: their messages go at once, their entries after the retention of outcomes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from redis import Redis
 
@@ -10,8 +10,16 @@ from oppsync_worker.ledger import operating
 from oppsync_worker.ledger.scripts import Call
 
 
-def discard(client: Redis, job_ids: Sequence[str], *, by: str, ttl_s: int, progress: Progress | None = None) -> Counts:
-    """Discard dead letters.
+def discard(
+    client: Redis,
+    job_ids: Sequence[str],
+    *,
+    by: str,
+    ttl_s: int,
+    progress: Progress | None = None,
+    seen: Mapping[str, int | None] | None = None,
+) -> Counts:
+    """Discard dead letters. `seen`: when each was buried; one that was buried again since is left alone.
 
     Raises:
         PartlyDone: Redis failed; the rest was not tried.
@@ -20,6 +28,6 @@ def discard(client: Redis, job_ids: Sequence[str], *, by: str, ttl_s: int, progr
     def calls(batch: list[str], counts: Counts) -> Iterator[Call]:
         del counts
         for job_id in batch:
-            yield operating.discard(job_id, state=State.DEAD, by=by, ttl_s=ttl_s)
+            yield operating.discard(job_id, state=State.DEAD, by=by, ttl_s=ttl_s, seen=(seen or {}).get(job_id))
 
     return act(client, job_ids, calls, progress=progress)

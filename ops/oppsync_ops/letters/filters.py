@@ -73,6 +73,8 @@ class Selection:
     """Letters that are about to be acted on: every id, how many of each kind there are, and the first few in full."""
 
     job_ids: list[str] = field(default_factory=list)
+    buried_at: dict[str, int | None] = field(default_factory=dict)
+    """When each of them was buried, as it was seen: one that was buried again since is another letter."""
     tally: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(instance, cause) -> letters; both may be empty for raw bytes."""
     sample: list[Letter] = field(default_factory=list)
@@ -83,6 +85,7 @@ class Selection:
         selection = cls()
         for letter in found:
             selection.job_ids.append(letter.job_id)
+            selection.buried_at[letter.job_id] = letter.buried_at
             selection.tally[letter.instance or "", letter.cause] += 1
             if len(selection.sample) < SHOWN:
                 selection.sample.append(letter)

@@ -56,14 +56,14 @@ class Mending:
         return cls(fields, custom)
 
     def mend(self, message: bytes) -> str:
-        """The message of the mended job: same id, same lane.
+        """The message of the mended job: same id, same lane. What another application's headers say of its times stays.
 
         Raises:
-            NotAJob: the message cannot be read.
+            NotAJob: the message cannot be read, or one of its headers that is not mended is no time.
             InvalidJob: the contract refuses the mended job.
         """
         envelope = Envelope.open(message)
-        fields = dict(envelope.fields)
+        fields = {**envelope.fields, **envelope.times(but=self.fields)}
         for name, value in self.fields.items():
             fields.pop(name, None)
             fields[wire_name(UpdateOpportunity, name)] = value

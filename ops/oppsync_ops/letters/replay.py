@@ -1,6 +1,6 @@
 """Sending letters back to their lanes: attempt 1, one more replay, same job id."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from redis import Redis
 
@@ -21,22 +21,29 @@ def replay(
     by: str,
     mending: Mending | None = None,
     progress: Progress | None = None,
+    seen: Mapping[str, int | None] | None = None,
 ) -> Counts:
     """Replay dead letters; with `mending`, only those whose mended job the contract takes.
+
+    `seen`: when each was buried; one that was buried again since is left alone.
 
     Raises:
         PartlyDone: Redis failed; the rest was not tried.
     """
+    at = seen or {}
 
     def calls(batch: list[str], counts: Counts) -> Iterator[Call]:
         if mending is None:
             for job_id, kept in zip(batch, messages(client, batch), strict=True):
-                yield operating.replay(job_id, by=by, writes=writes(kept or b""))
+                yield operating.replay(job_id, by=by, writes=writes(kept or b""), seen=at.get(job_id))
             return
         for job_id, message in zip(batch, mended(client, batch, mending, counts), strict=True):
             if message is not None:
                 deadline = read_message(message).deadline
-                yield operating.replay(job_id, by=by, message=message, deadline=deadline, writes=writes(message))
+                written = writes(message)
+                yield operating.replay(
+                    job_id, by=by, message=message, deadline=deadline, writes=written, seen=at.get(job_id)
+                )
 
     return act(client, job_ids, calls, progress=progress)
 

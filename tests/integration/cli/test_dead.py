@@ -4,6 +4,9 @@ import base64
 import json
 import shlex
 import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -345,3 +348,67 @@ def test_export_overwrites_only_when_asked(command: Command, lives: Lives) -> No
     assert replaced.exit_code == 0
     assert nowhere.exit_code == 2
     assert list(Path().iterdir()) == [Path("letters.jsonl")]
+
+
+@pytest.mark.parametrize("verb", ["replay", "discard"])
+def test_a_letter_that_changes_between_the_look_and_the_act_is_left_alone(
+    command: Command, lives: Lives, ledger: Redis, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """It is counted as changed, and the others are acted on."""
+    ids = [lives.dead(), lives.dead()]
+
+    @contextmanager
+    def meanwhile(*_: object) -> Iterator[Callable[[int], None]]:
+        lives.buried_at(ids[0], 7_000)
+        yield lambda _: None
+
+    monkeypatch.setattr("oppsync_ops.cli.dead_acting.progress", meanwhile)
+
+    result = command("dead", verb, "--all", "--yes", "--json")
+
+    assert result.exit_code == 1
+    counts = answer(result)
+    assert (counts["done"], counts["refused"]) == (1, {"changed": 1})
+    assert ledger.hget(f"oppsync:job:{ids[0]}", "state") == b"dead"
+
+
+def test_a_mended_job_keeps_the_times_in_another_applications_headers(
+    command: Command, lives: Lives, ledger: Redis
+) -> None:
+    """`expires` and `eta` are its deadline and its `not_before`, unless they are what is mended."""
+    job = lives.create()
+    message = json.loads(ledger.rpop("opportunities.interactive"))
+    ledger.delete(f"oppsync:job:{job.job_id}", "oppsync:inflight:acme", "oppsync:calls")
+    times = {"expires": "2199-01-01T00:00:00+00:00", "eta": "2026-01-01T00:00:00+00:00"}
+    message["headers"].update(times, origin="gen1@elsewhere")
+    ledger.lpush("opportunities.interactive", json.dumps(message))
+    assert lives.claim() == []
+    timed = job.model_copy(update={"deadline": datetime.fromisoformat(times["expires"])})
+    lives.dead(timed)
+
+    assert command("dead", "replay", job.job_id, "--set", "title=Other").exit_code == 0
+
+    mended = read_message(ledger.lindex("opportunities.interactive", 0).decode())
+    assert [str(mended.deadline), str(mended.not_before)] == ["2199-01-01 00:00:00+00:00", "2026-01-01 00:00:00+00:00"]
+    assert ledger.hget(f"oppsync:job:{job.job_id}", "deadline") == b"7226582400000"
+
+    lives.dead(mended)
+    assert command("dead", "replay", job.job_id, "--set", "deadline=").exit_code == 0
+    mended = read_message(ledger.lindex("opportunities.interactive", 0).decode())
+    assert (mended.deadline, str(mended.not_before)) == (None, "2026-01-01 00:00:00+00:00")
+
+
+def test_a_header_that_is_no_time_is_mended_before_anything_else(command: Command, lives: Lives, ledger: Redis) -> None:
+    """What its producer meant with it is not dropped unseen."""
+    job = lives.create()
+    message = json.loads(ledger.rpop("opportunities.interactive"))
+    message["headers"]["expires"] = "tomorrow"
+    ledger.lpush("opportunities.interactive", json.dumps(message))
+    lives.dead(job, cause=Cause.INVALID)
+
+    refused = command("dead", "replay", job.job_id, "--set", "title=Other")
+    mended = command("dead", "replay", job.job_id, "--set", "title=Other", "--set", "deadline=")
+
+    assert refused.exit_code == 1
+    assert "expires: must be an ISO 8601 time" in refused.stderr
+    assert mended.exit_code == 0

@@ -229,3 +229,16 @@ def test_status_tells_what_sweeps_have_found(command: Command, ledger: Redis) ->
 
     assert "2 lost" in result.stderr
     assert answer(command("status", "--json"))["strays"] == {"lost": 2}
+
+
+def test_status_and_health_name_whose_key_holds_something_else(command: Command, lives: Lives, ledger: Redis) -> None:
+    """Workers met it lately; nobody is served there until it is put right."""
+    ledger.zadd("oppsync:broken", {"acme": int(ledger.time()[0]), "long ago": 5})
+    lives.create()
+
+    status, health = command("status"), command("health", "--ready")
+
+    for said in (status.stderr, health.stderr):
+        assert "acme: one of its keys in Redis holds a value of another type" in said
+        assert "long ago" not in said
+    assert len(answer(command("status", "--json"))["broken_keys"]) == 1

@@ -203,11 +203,16 @@ def leases_and_slots_belong_to_somebody(seen: Snapshot, caps: Mapping[str, int],
     places_in_flight_are_for_calls(seen, caps, looked_for)
 
 
+def looked_for_by(member: str) -> str:
+    """The job that a place in flight is for: its own, or that of a look-up."""
+    return member.split("/", 2)[2] if member.startswith("look/") else member
+
+
 def places_in_flight_are_for_calls(seen: Snapshot, instances: Iterable[str], looked_for: Container[str] = ()) -> None:
     """Those under way, and those that may begin; and a line is looked at as long as anybody waits in it."""
     for instance in instances:
         for member in seen.of_key(f"inflight:{instance}"):
-            job_id = member.removeprefix("look:")
+            job_id = looked_for_by(member)
             if job_id != member:
                 # One that is lost keeps its place until its time is over.
                 waits = job_id in seen.of_key("granted")
@@ -225,7 +230,7 @@ def a_trial_is_under_way(seen: Snapshot, looked_for: Iterable[str]) -> None:
     """Or everybody would wait for what nobody tries."""
     for instance, budget in seen.named("budget:"):
         trial = budget.get("trial")
-        if trial is None or trial.removeprefix("look:") in {*looked_for, *seen.of_key("granted")}:
+        if trial is None or looked_for_by(trial) in {*looked_for, *seen.of_key("granted")}:
             continue
         entry = seen.job(trial)
         granted = entry.get("state") == "queued" and "slot_at" in entry

@@ -523,6 +523,16 @@ class Lives(RuleBasedStateMachine):
         if not self.looks:
             return
         look = self.looks.pop(which % len(self.looks))
+        others = {f"look/{one.token}/{one.job_id}" for one in self.looks} & self.places(look.instance)
+        self.tell_of_look(look, how, asked=asked)
+        assert others <= self.places(look.instance), "a look-up has freed the place of another one"
+
+    def places(self, instance: str) -> set[str]:
+        """Whose calls count as in flight, and may still be under way."""
+        return {one.decode() for one in self.client.zrangebyscore(f"oppsync:inflight:{instance}", 2, "+inf")}
+
+    def tell_of_look(self, look: Look, how: str, *, asked: bool) -> None:
+        """It asks for leave, and tells."""
         if asked:
             leave = looking.leave(self.run(looking.may_look(look, horizon_ms=HORIZON_MS)))
             if isinstance(leave, looking.LookNever):
@@ -580,7 +590,7 @@ class Lives(RuleBasedStateMachine):
         """A minute passes; so does the breaker's pause, and whatever a look-up or a trial has kept that was lost."""
         budget = f"oppsync:budget:{instance}"
         for member, _ in self.client.zscan_iter(f"oppsync:inflight:{instance}"):
-            if member.startswith(b"look:"):
+            if member.startswith(b"look/"):
                 self.client.zadd(f"oppsync:inflight:{instance}", {member: 1})
                 self.client.zadd("oppsync:calls", {member: 1})
         self.client.hdel(budget, "cool_until", "next", "trial_until")

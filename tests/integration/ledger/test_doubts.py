@@ -1,6 +1,7 @@
 """Doubts in the ledger: when they are looked into, by whom, and how they end."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -341,3 +342,105 @@ def test_a_doubt_that_workers_look_into_again_is_not_sent_again_by_who_saw_it_wa
     seen = operating.resend(job.job_id, by="two", seen=(1, 0), is_a_persons=True)
     assert operating.word(desk.run(seen)) == "changed"
     assert operating.word(desk.run(operating.resend(job.job_id, by="two", seen=(1, 0)))) == "in_doubt"
+
+
+def test_a_look_up_that_comes_back_after_it_was_given_up_on_keeps_its_successors_place(desk: Desk) -> None:
+    """Its own place is free, and not that of who looks by now: the instance's cap on calls holds."""
+    doubt(desk)
+    lost = desk.look()
+    desk.pass_time()
+    again = desk.look()
+    assert desk.leave(again) == LookNow()
+
+    assert desk.leave(lost) == LookNever()
+    assert desk.run(looking.resend(lost, TOLD, why="")) == b"lost"
+
+    assert places(desk) == [f"look/{again.token}/{again.job_id}"]
+    desk.run(adopt(again))
+    assert places(desk) == []
+
+
+def test_a_job_whose_id_reads_like_the_place_of_a_look_up_keeps_its_own(desk: Desk) -> None:
+    """Another application has chosen the id."""
+    job, _ = doubt(desk)
+    look = desk.look()
+    desk.push(deal(job_id=f"look:{job.job_id}"))
+    desk.send_next()
+
+    desk.run(adopt(look))
+
+    assert places(desk) == [f"look:{job.job_id}"]
+
+
+def test_a_look_up_that_got_its_slot_from_the_version_before_gives_its_place_back(desk: Desk) -> None:
+    """There it had no token, and its place another name; so had the trial of an open breaker."""
+    job, _ = doubt(desk)
+    desk.looks(takes=0)
+    (place,) = places(desk)
+    till = desk.client.zscore("oppsync:calls", place)
+    assert till
+    for key in ("oppsync:calls", "oppsync:inflight:acme"):
+        desk.client.zrem(key, place)
+        desk.client.zadd(key, {f"look:{job.job_id}": till})
+    desk.client.hdel(keys.job(job.job_id), "look_token")
+    desk.client.hset(keys.budget("acme"), mapping={"trips": 1, "trial": f"look:{job.job_id}", "trial_until": int(till)})
+
+    look = desk.look()
+    assert desk.leave(look) == LookNow()
+    assert places(desk) == [f"look/{look.token}/{job.job_id}"]
+    desk.run(adopt(look))
+
+    assert places(desk) == []
+    assert desk.client.hget(keys.budget("acme"), "trial") is None
+
+
+def places(desk: Desk) -> list[str]:
+    """Whose calls count as in flight; for the instance as for all together."""
+    own = desk.client.zrange("oppsync:inflight:acme", 0, -1)
+    assert own == desk.client.zrange("oppsync:calls", 0, -1)
+    return [member.decode() for member in own]
+
+
+def test_what_a_person_says_of_a_doubt_is_not_said_of_the_next_one(desk: Desk) -> None:
+    """It was sent again meanwhile: the record that they have found is the first one's, and there may be a second."""
+    job, _ = doubt(desk)
+    seen = int(desk.field(job, "since"))
+    desk.run(operating.resend(job.job_id, by="one"))
+    desk.run(time_passes())
+    hand, _, _ = desk.send_next()
+    time.sleep(0.002)
+    desk.run(ends.doubt(hand, attempt=ATTEMPT))
+
+    adopting = operating.adopt(job.job_id, opportunity_id=9, result={}, by="two", ttl_s=60, seen=seen)
+    assert operating.adopted(desk.run(adopting)) == ("changed", None)
+    assert operating.word(desk.run(drop(job, seen=seen))) == "changed"
+    assert desk.state(job) == "in_doubt"
+
+    now = int(desk.field(job, "since"))
+    assert operating.word(desk.run(drop(job, seen=now, is_a_persons=True))) == "changed"
+    assert operating.word(desk.run(drop(job, seen=now))) == "in_doubt"
+
+
+def test_a_letter_that_died_once_more_is_another_letter(desk: Desk) -> None:
+    """Somebody else has had it mended and sent again: who saw the first one neither drops nor replays it."""
+    job = deal()
+    desk.enqueue(job)
+    hand, _, _ = desk.send_next()
+    desk.bury(hand)
+    seen = int(desk.field(job, "since"))
+    desk.replay(job)
+    hand, _, _ = desk.send_next()
+    time.sleep(0.002)
+    desk.bury(hand)
+
+    assert operating.word(desk.run(drop(job, state=State.DEAD, seen=seen))) == "changed"
+    assert operating.word(desk.run(operating.replay(job.job_id, by="me", seen=seen))) == "changed"
+    assert (desk.state(job), desk.field(job, "replays")) == ("dead", "1")
+
+    now = int(desk.field(job, "since"))
+    assert operating.word(desk.run(operating.replay(job.job_id, by="me", seen=now))) == "dead"
+
+
+def drop(job: CreateOpportunity, *, state: State = State.IN_DOUBT, **seen: Any) -> Call:
+    """A person drops what they have seen."""
+    return operating.discard(job.job_id, state=state, by="me", ttl_s=60, **seen)

@@ -428,3 +428,38 @@ def test_of_those_who_get_slots_together_the_first_in_line_is_claimed_first(desk
     desk.run(time_passes())
 
     assert [job.title for _, job in desk.claim(3) + desk.claim(5)] == [job.title for job in jobs]
+
+
+def test_a_small_hold_that_is_lifted_does_not_wait_for_large_ones(ledger: redis.Redis) -> None:
+    """Of those that are released in one round each gets its part, and not the first that is drawn all of it."""
+    desk = Desk(ledger)
+    large = [f"large{number}" for number in range(9)]
+    for instance in [*large, "small"]:
+        desk.run(told(instance))
+        desk.run(operating.hold(instance, cause="asked", note=""))
+    desk.enqueue(*[deal(instance=instance) for instance in large for _ in range(60)])
+    ours = deal(instance="small")
+    desk.enqueue(ours)
+    for instance in [*large, "small"]:
+        desk.run(operating.unhold(instance))
+
+    desk.run(time_passes())
+
+    assert desk.state(ours) == "queued"
+
+
+def test_lines_of_instances_that_hang_are_not_looked_at_all_the_time(ledger: redis.Redis) -> None:
+    """Whoever of theirs ends asks at once, so that thousands of them cost Redis little."""
+    desk = Desk(ledger)
+    desk.run(told("acme", concurrency=1))
+    desk.enqueue(deal(), deal(), deal())
+    hand, job = desk.one()
+    desk.begin(hand, job)
+    desk.line_moves()
+
+    due = desk.client.zscore(keys.SLOTS, "acme")
+    assert due
+    assert due > desk.now_s() * 1000 + 1_000
+
+    desk.succeed(hand, job)
+    assert len(desk.claim()) == 1

@@ -266,6 +266,20 @@ async def test_an_adoption_that_an_older_version_has_left_by_halves_is_finished(
         assert client.outcome(create.job_id).opportunity_id == 9
 
 
+async def test_updates_that_need_not_wait_for_a_letter_any_more_go_on(desk: Desk, redis_url: str) -> None:
+    """The setting was changed: who is blocked already is found by the sweep; who comes is not blocked at all."""
+    desk.run(told("acme", after_dead="wait"))
+    desk.enqueue(change(5, title="dies"), change(5, title="waits"), change(5, title="next"))
+    hand, _, _ = desk.send_next()
+    desk.bury(hand)
+    desk.run(told("acme", after_dead="go_on"))
+    assert desk.work_off() == []
+
+    assert await sweep(redis_url) == Counter(stuck=1)
+
+    assert titles(desk.work_off()) == ["waits", "next"]
+
+
 def test_one_worker_sweeps_at_a_time(ledger: redis.Redis) -> None:
     """Whoever asks first after the interval; one that dies over it is replaced at the next."""
     assert [run(ledger, turn(name, every_ms=60_000)) for name in ("w1", "w2", "w1")] == [1, 0, 0]

@@ -286,21 +286,21 @@ RECORD_TEXT = '{"state":"succeeded","record":{"title":"ç"}}'
         (sweeping.lane("name", first=200, count=100), "lane", ("name", 200, 299)),
         (sweeping.lose("j1", since="17"), "lose", ("j1", "17", release())),
         # People.
-        (operating.replay("j1", by="me"), "replay", ("j1", "", "me", 0)),
+        (operating.replay("j1", by="me"), "replay", ("j1", "", "me", 0, "")),
         (
-            operating.replay("j1", by="me", message="m", deadline=CREATE.deadline, writes=["title", "fields.A"]),
+            operating.replay("j1", by="me", message="m", deadline=CREATE.deadline, writes=["title", "x.A"], seen=7),
             "replay",
-            ("j1", "m", "me", DEADLINE_MS, "title", "fields.A"),
+            ("j1", "m", "me", DEADLINE_MS, 7, "title", "x.A"),
         ),
         (
             operating.adopt("j1", opportunity_id=9, result=RECORD, by="me", ttl_s=60),
             "adopt",
-            ("j1", 9, RECORD_TEXT, "me", 60, 0),
+            ("j1", 9, RECORD_TEXT, "me", 60, 0, ""),
         ),
         (
-            operating.adopt("j1", opportunity_id=9, result=RECORD, by="me", ttl_s=60, though_taken=True),
+            operating.adopt("j1", opportunity_id=9, result=RECORD, by="me", ttl_s=60, though_taken=True, seen=7),
             "adopt",
-            ("j1", 9, RECORD_TEXT, "me", 60, 1),
+            ("j1", 9, RECORD_TEXT, "me", 60, 1, 7),
         ),
         (operating.resend("j1", by="me"), "resend", ("j1", "me", "", "", "")),
         (operating.resend("j1", by="me", seen=(3, 1), is_a_persons=True), "resend", ("j1", "me", 3, 1, 1)),
@@ -308,7 +308,12 @@ RECORD_TEXT = '{"state":"succeeded","record":{"title":"ç"}}'
         (
             operating.discard("j1", state=State.DEAD, by="me", ttl_s=60),
             "discard",
-            ("j1", "dead", "me", 60),
+            ("j1", "dead", "me", 60, "", ""),
+        ),
+        (
+            operating.discard("j1", state=State.IN_DOUBT, by="me", ttl_s=60, seen=7, is_a_persons=True),
+            "discard",
+            ("j1", "in_doubt", "me", 60, 7, 1),
         ),
         (operating.tell("acme", fingerprint="f", facts={"a": 1, "b": 2}), "instance", ("acme", "f", "a", 1, "b", 2)),
         (operating.hold("acme", cause="c", note="n"), "hold", ("acme", "c", "n")),

@@ -404,17 +404,17 @@ def test_a_person_s_verbs_are_given_in_the_scripts_order() -> None:
     """Times in milliseconds, the retention in seconds."""
     moment = datetime(2023, 11, 14, 22, 13, 20, 250_000, tzinfo=UTC)
 
-    assert operating.replay("j1", by="me") == Call("replay", ("j1", "", "me", 0))
+    assert operating.replay("j1", by="me") == Call("replay", ("j1", "", "me", 0, ""))
     assert operating.replay("j1", by="me", message="m", deadline=moment, writes=["a", "b"]) == Call(
-        "replay", ("j1", "m", "me", 1_700_000_000_250, "a", "b")
+        "replay", ("j1", "m", "me", 1_700_000_000_250, "", "a", "b")
     )
     how: dict[str, Any] = {"opportunity_id": 5, "result": {"a": 1}, "by": "me", "ttl_s": 600}
-    assert operating.adopt("j1", **how) == Call("adopt", ("j1", 5, '{"a":1}', "me", 600, 0))
-    assert operating.adopt("j1", **how, though_taken=True).arguments[-1] == 1
+    assert operating.adopt("j1", **how) == Call("adopt", ("j1", 5, '{"a":1}', "me", 600, 0, ""))
+    assert operating.adopt("j1", **how, though_taken=True, seen=7).arguments[-2:] == (1, 7)
     assert operating.resend("j1", by="me") == Call("resend", ("j1", "me", "", "", ""))
     assert operating.inquire("j1", by="me") == Call("inquire", ("j1", "me"))
     assert operating.discard("j1", state=State.IN_DOUBT, by="me", ttl_s=6) == Call(
-        "discard", ("j1", "in_doubt", "me", 6)
+        "discard", ("j1", "in_doubt", "me", 6, "", "")
     )
     assert operating.tell("acme", fingerprint="f", facts={"a": 1, "b": "2"}) == Call(
         "instance", ("acme", "f", "a", 1, "b", "2")

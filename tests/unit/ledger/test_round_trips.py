@@ -244,6 +244,8 @@ def test_what_is_rarely_needed_is_built_by_the_first_who_needs_it() -> None:
         (["-- #first often never"], "no function never"),
         (["local now = seldom()", "-- #first often"], "seldom is needed before it can be built"),
         (["local TABLE = { seldom }", "-- #first often"], "seldom is needed before it can be built"),
+        (["-- #first often", "return pcall(seldom)"], "seldom is built by a call of its own alone"),
+        (["-- #first often", "return apart(seldom, 1)"], "seldom is built by a call of its own alone"),
     ],
 )
 def test_a_function_that_would_not_be_there_is_an_error_of_the_script(lines: list[str], said: str) -> None:

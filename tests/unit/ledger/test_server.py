@@ -559,6 +559,7 @@ def test_keys_are_these() -> None:
         "CLOCK": "oppsync:clock",
         "CLOCK_GRACE_MS": 3_600_000,
         "WORKERS": "oppsync:workers",
+        "BROKEN": "oppsync:broken",
     }
     assert [
         keys.job("j"),

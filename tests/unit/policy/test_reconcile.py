@@ -1,5 +1,6 @@
 """What follows from look-ups: when a record is adopted, a create sent again, a person asked."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -307,6 +308,14 @@ def test_a_doubt_found_late_takes_two_looks() -> None:
 def test_an_inquiry_that_cannot_be_read_begins_anew(text: str) -> None:
     """Nothing is believed that is not understood."""
     assert Inquiry.from_json(text) == Inquiry()
+
+
+def test_an_inquiry_with_a_field_of_a_newer_version_goes_on() -> None:
+    """While workers are replaced by newer ones, both look for the same create."""
+    inquiry = Inquiry(lead=Tally(1, Last.CLEAN), failures=2)
+    newer = {**json.loads(inquiry.as_json()), "hints": [1], "lead": {"clean": 1, "last": "clean", "at": 5}}
+
+    assert Inquiry.from_json(json.dumps(newer)) == inquiry
 
 
 SEEN = st.sampled_from([NOTHING, OTHERS, BLIND, PROBABLE, UNSURE, REFUSED, FAILED])

@@ -9,8 +9,9 @@ Source: docs.celeryq.dev, "Message Protocol", version 2; kombu's Redis transport
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from typing import Any, Final, Self
 
@@ -200,6 +201,44 @@ class Envelope:
             error.task = task
             raise
         return cls(task, job_id, args, fields, embed, headers, text, not typed.found)
+
+    def times(self, *, but: Collection[str] = ()) -> dict[str, Any]:
+        """What Celery's headers `eta` and `expires` say, as the job's fields; but those that are decided otherwise.
+
+        Raises:
+            Unreadable: one of them is no time.
+        """
+        return {
+            name: self._moment(header, self.fields.get(name), choose)
+            for header, name, choose in _TIMES
+            if name not in but and self.headers.get(header) is not None
+        }
+
+    def _moment(self, header: str, own: object, choose: Callable[..., datetime]) -> object:
+        """The time that counts. A field that is no time is left as it is: the contract refuses it under its name."""
+        moment = _time(self.headers[header])
+        if moment is None:
+            said = f"{header}: must be an ISO 8601 time with a time zone"
+            raise Unreadable(Cause.INVALID, said, task=self.task)
+        if own is None:
+            return moment.isoformat()
+        other = _time(own)
+        return choose(moment, other).isoformat() if other else own
+
+
+_TIMES: Final[tuple[tuple[str, str, Callable[..., datetime]], ...]] = (
+    ("eta", "not_before", max),
+    ("expires", "deadline", min),
+)
+"""A header of Celery's, the job's field of the same meaning, and which of the two counts where both are given."""
+
+
+def _time(value: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return moment if moment and moment.tzinfo else None
 
 
 def _call(call: Any) -> tuple[list[Any], dict[str, Any], dict[str, Any] | None]:

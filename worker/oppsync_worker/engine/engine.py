@@ -17,6 +17,7 @@ from redis.retry import Retry
 
 from oppsync_worker.contract.names import Kind
 from oppsync_worker.contract.states import Cause, State
+from oppsync_worker.engine.broken import BrokenKeys
 from oppsync_worker.engine.hands import Hands, Hold
 from oppsync_worker.ledger import claims, ends, keys
 from oppsync_worker.ledger.book import Book
@@ -65,6 +66,7 @@ class Engine:
         # Names of hosts and numbers of processes come again; a question must not.
         self._asker, self._questions = secrets.token_hex(8), 0
         self.reporter = reporter
+        self._broken = BrokenKeys(reporter)
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._redis = Redis.from_url(redis_url, retry=Retry(NoBackoff(), 1), **connection_options(redis_url))
 
@@ -109,6 +111,7 @@ class Engine:
             self.reporter.buried_unread(letter.job_id, "", letter.cause, letter.detail)
         for one in claimed:
             self.hands.take(one.tag)
+        self._broken.tell(claims.broken(answer, usual=3))
         if claims.filed(answer):
             self.hands.moves += 1
         return claimed

@@ -7,8 +7,6 @@ envelope is left in it but the task, the id and the fields.
 """
 
 import json
-from collections.abc import Callable
-from datetime import datetime
 from typing import Any, Final
 
 from oppsync_worker.contract.errors import Unreadable
@@ -22,12 +20,6 @@ __all__ = ["CALL", "Unreadable", "prepare"]
 
 CALL: Final = "call"
 """Where a payload has what its body says, read already: reading it once more takes as long as all of `prepare`."""
-
-_TIMES: Final[tuple[tuple[str, str, Callable[..., datetime]], ...]] = (
-    ("eta", "not_before", max),
-    ("expires", "deadline", min),
-)
-"""A header of Celery's, the job's field of the same meaning, and which of the two counts where both are given."""
 
 _LINKS: Final = {"callbacks": "link", "errbacks": "link_error", "chain": "a chain", "chord": "a chord"}
 
@@ -44,11 +36,9 @@ def prepare(claimed: Claimed) -> dict[str, Any]:
     opened = Envelope.open(claimed.message)
     _refuse_links(opened)
     fields, text = opened.fields, opened.body
-    changed = not opened.plain or opened.embed != EMBED
-    for header, name, choose in _TIMES:
-        if opened.headers.get(header) is not None:
-            fields[name] = _moment(opened, header, fields.get(name), choose)
-            changed = True
+    times = opened.times()
+    changed = bool(times) or not opened.plain or opened.embed != EMBED
+    fields.update(times)
     if fields.get("lane") is None:
         fields["lane"] = Lane(claimed.queue.rpartition(".")[2])
         changed = True
@@ -109,23 +99,3 @@ def _refuse_links(opened: Envelope) -> None:
             " (AsyncResult, JobClient.wait), and send what is to follow then"
         )
         raise Unreadable(Cause.INVALID, said, task=opened.task)
-
-
-def _moment(opened: Envelope, header: str, own: object, choose: Callable[..., datetime]) -> object:
-    """The time that counts. A field that is no time is left as it is: the contract refuses it under its name."""
-    moment = _time(opened.headers[header])
-    if moment is None:
-        said = f"{header}: must be an ISO 8601 time with a time zone"
-        raise Unreadable(Cause.INVALID, said, task=opened.task)
-    if own is None:
-        return moment.isoformat()
-    other = _time(own)
-    return choose(moment, other).isoformat() if other else own
-
-
-def _time(value: object) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
-    return moment if moment and moment.tzinfo else None

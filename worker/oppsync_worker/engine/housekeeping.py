@@ -22,6 +22,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from oppsync_worker.contract.states import Cause
+from oppsync_worker.engine.broken import BrokenKeys
 from oppsync_worker.engine.hands import Hands
 from oppsync_worker.engine.sweep import Sweep
 from oppsync_worker.ledger import claims, presence, rights
@@ -82,6 +83,7 @@ class Housekeeping:
         self._hands = hands
         self._name = name
         self._reporter = reporter
+        self._broken = BrokenKeys(reporter)
         self._lease_ms = lease_ms
         self._max_crashes = max_crashes
         self._ttl_s = ttl_s
@@ -180,7 +182,9 @@ class Housekeeping:
             # No claim runs out until then that a living owner had kept when Redis told the time.
             not_after_ms=seconds * 1000 + micros // 1000 + self._lease_ms // 2,
         )
-        restored, doubted, buried = await run_async(self._redis, call)
+        answer = await run_async(self._redis, call)
+        self._broken.tell(claims.broken(answer, usual=3))
+        restored, doubted, buried = answer[:3]
         if restored or doubted or buried:
             self._reporter.notice("restored", restored=restored, in_doubt=doubted, buried=len(buried))
         for job_id in buried:
@@ -200,6 +204,7 @@ class Housekeeping:
             seen=seen,
         )
         done = promoted(await run_async(self._redis, call))
+        self._broken.tell(done.broken)
         self.answered_at = time.monotonic()
         self._clock = (done.clock_ms, asked_at)
         if done.ahead_ms and not self._ahead_ms:
@@ -215,8 +220,11 @@ class Housekeeping:
         if not self.announced:
             rights.judge("worker", await run_async(self._redis, rights.check("worker")))
         for start in range(0, len(self._announcements), 500):
-            for answer in await run_many_async(self._redis, self._announcements[start : start + 500]):
-                if isinstance(answer, RedisError):
+            calls = self._announcements[start : start + 500]
+            for call, answer in zip(calls, await run_many_async(self._redis, calls), strict=True):
+                if isinstance(answer, ResponseError) and "WRONGTYPE" in str(answer):
+                    self._broken.tell([str(call.arguments[0])])
+                elif isinstance(answer, RedisError):
                     raise answer
         self.announced = True
         return ANNOUNCE_PAUSE_S

@@ -18,6 +18,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from oppsync_worker.ledger import keys, sweeping
 from oppsync_worker.ledger.scripts import Call, run_async
@@ -157,7 +158,12 @@ class Sweep:
         for state in ("waiting", "held"):
             async for instances in self._pieces(f"{state}:"):
                 for instance in instances:
-                    await self._hold_against(state, f"{keys.PREFIX}{state}:{instance}", found)
+                    try:
+                        await self._hold_against(state, f"{keys.PREFIX}{state}:{instance}", found)
+                    except ResponseError as error:
+                        # Somebody has written to it: scripts that meet it say so, and the others are looked at.
+                        if "WRONGTYPE" not in str(error):
+                            raise
         async for tags in self._pieces("claim:"):
             found.add(sweeping.laid(await self._run(sweeping.ghosts("claim", keys.LEASES, tags))))
 

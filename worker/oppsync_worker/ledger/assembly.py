@@ -107,6 +107,9 @@ def _rarely(lines: list[str]) -> list[str]:
         raise ValueError(f"{', '.join(sorted(too_early))} is needed before it can be built: it must stand in {FIRST}")
     kept = asking([line for function, some in library if function not in rare for line in some])
     body = asking(lines[at[-1] + 1 :])
+    tried = re.compile(rf"\b(?:apart|pcall)\(({'|'.join(rare)})[,)]")
+    if values := {name for line in (*kept, *body) for name in tried.findall(line)}:
+        raise ValueError(f"{', '.join(sorted(values))} is built by a call of its own alone: let a function call it")
     built = [line for function, some in library if function in rare for line in some]
     table = ", ".join(f"{name} = {name}" for name in sorted(asked))
     return [

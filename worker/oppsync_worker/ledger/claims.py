@@ -42,7 +42,7 @@ class BuriedUnread:
 
 def claimed(answer: Any) -> tuple[list[Claimed], list[BuriedUnread]]:
     """Read the answer to `claim`."""
-    taken, buried, _ = answer
+    taken, buried, *_ = answer
     return (
         [Claimed(tag.decode(), queue.decode(), message) for tag, queue, message in taken],
         [BuriedUnread(one.decode(), Cause(cause.decode()), said.decode()) for one, cause, said in buried],
@@ -52,6 +52,14 @@ def claimed(answer: Any) -> tuple[list[Claimed], list[BuriedUnread]]:
 def filed(answer: Any) -> int:
     """How many messages had no slot, and went out of their lane to where they wait for one."""
     return int(answer[2])
+
+
+def broken(answer: Any, *, usual: int) -> list[str]:
+    """Lanes and instances of which a key holds a value of another type: what stands behind a script's `usual` answer.
+
+    Nobody is served there, everybody else is. Somebody has written to the keys by hand.
+    """
+    return [name.decode() for name in (answer[usual] if len(answer) > usual else [])]
 
 
 def renew(tags: list[str], *, lease_ms: int) -> Call:

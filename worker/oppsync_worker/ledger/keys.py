@@ -31,6 +31,8 @@ CLOCK: Final = PREFIX + "clock"
 CLOCK_GRACE_MS: Final = 3_600_000
 """How long deadlines are judged without a jump of the clock; the same figure as in the script."""
 WORKERS: Final = PREFIX + "workers"
+BROKEN: Final = PREFIX + "broken"
+"""Sorted set: lanes and instances of which a key was seen to hold a value of another type, by when (s)."""
 
 
 def job(job_id: str) -> str:

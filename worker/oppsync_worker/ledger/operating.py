@@ -20,26 +20,37 @@ def replay(
     message: str | None = None,
     deadline: datetime | None = None,
     writes: Iterable[str] = (),
+    seen: int | None = None,
 ) -> Call:
     """Send a dead letter back: attempt 1, one more replay, same id, the outcome of before forgotten.
 
     `message` replaces the job's message, where the job itself was mended; `deadline` is
     then that of the mended job, and one that it has no more is in force no more. `writes` are the fields that an update
-    sets (`Job.written`). Answers with the state it was in: `dead` when it was replayed; `unreadable` for raw bytes that
-    were never a job; `superseded` when newer updates of the record have written all of its fields; `unknown`; or
+    sets (`Job.written`). `seen` is since when (ms) it was dead when they looked: `changed` is the answer when it is
+    another letter by now. Answers with the state it was in: `dead` when it was replayed; `unreadable` for raw bytes
+    that were never a job; `superseded` when newer updates of the record have written all of its fields; `unknown`; or
     the state that forbids it.
     """
-    return Call("replay", (job_id, message or "", by, milliseconds(deadline), *writes))
+    return Call("replay", (job_id, message or "", by, milliseconds(deadline), seen or "", *writes))
 
 
 def adopt(
-    job_id: str, *, opportunity_id: int, result: Mapping[str, Any], by: str, ttl_s: int, though_taken: bool = False
+    job_id: str,
+    *,
+    opportunity_id: int,
+    result: Mapping[str, Any],
+    by: str,
+    ttl_s: int,
+    though_taken: bool = False,
+    seen: int | None = None,
 ) -> Call:
     """A person says which record a create in doubt has made; `result` is its outcome from now on.
 
-    `though_taken` adopts a record that another job has already.
+    `though_taken` adopts a record that another job has already. `seen` is since when (ms) it was in doubt when they
+    looked: `changed` is the answer when it is another doubt by now.
     """
-    return Call("adopt", (job_id, opportunity_id, result_json(result), by, ttl_s, 1 if though_taken else 0))
+    taken = 1 if though_taken else 0
+    return Call("adopt", (job_id, opportunity_id, result_json(result), by, ttl_s, taken, seen or ""))
 
 
 def adopted(answer: Any) -> tuple[str, str | None]:
@@ -62,9 +73,15 @@ def inquire(job_id: str, *, by: str) -> Call:
     return Call("inquire", (job_id, by))
 
 
-def discard(job_id: str, *, state: State, by: str, ttl_s: int) -> Call:
-    """Drop a job that is in `state`. Answers with the state it was in."""
-    return Call("discard", (job_id, state.value, by, ttl_s))
+def discard(
+    job_id: str, *, state: State, by: str, ttl_s: int, seen: int | None = None, is_a_persons: bool = False
+) -> Call:
+    """Drop a job that is in `state`. Answers with the state it was in.
+
+    `seen` is since when (ms) it was there when they looked, and `is_a_persons` whether it was a doubt that waited for
+    them: `changed` is the answer when that is not so any more.
+    """
+    return Call("discard", (job_id, state.value, by, ttl_s, seen or "", 1 if is_a_persons else ""))
 
 
 def tell(instance: str, *, fingerprint: str, facts: Mapping[str, Argument]) -> Call:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from oppsync_worker.ledger import claims
 from oppsync_worker.ledger.scripts import Call
 
 
@@ -44,6 +45,8 @@ class Promoted:
     """What Redis' clock shows."""
     ahead_ms: int = 0
     """By how much it has jumped forward, as far as deadlines are judged without that."""
+    broken: tuple[str, ...] = ()
+    """Instances of which a key holds a value of another type."""
 
 
 def promote(
@@ -65,9 +68,10 @@ def promote(
 
 def promoted(answer: Any) -> Promoted:
     """Read the answer to `promote`."""
-    due, granted, released, wake_ms, looks, clock_ms, ahead_ms = answer
+    due, granted, released, wake_ms, looks, clock_ms, ahead_ms, *_ = answer
     taken = tuple(_look(*one) for one in looks)
-    return Promoted(int(due), int(granted), int(released), int(wake_ms), taken, int(clock_ms), int(ahead_ms))
+    broken = tuple(claims.broken(answer, usual=7))
+    return Promoted(int(due), int(granted), int(released), int(wake_ms), taken, int(clock_ms), int(ahead_ms), broken)
 
 
 def _look(*given: Any) -> Look:

@@ -4,11 +4,12 @@ Each look-up is one request, and may be done by another worker than the one befo
 """
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Self
 
 VERSION = 1
+"""Of the form. A newer version may add a field and leave this as it is, if what is here is right without it as well."""
 
 
 class Source(StrEnum):
@@ -80,13 +81,17 @@ class Inquiry:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """From the ledger; an empty text, or one that this version cannot read, is an inquiry that begins anew."""
+        """From the ledger; an empty text, or one that this version cannot read, is an inquiry that begins anew.
+
+        What a newer version has added is left out: its workers and ours take turns while they are being replaced.
+        """
         try:
             given = json.loads(text)
             if given.pop("v") != VERSION:
                 return cls()
             tallies = {name: Tally(given[name]["clean"], Last(given[name]["last"])) for name in ("lead", "column")}
             lists = {name: tuple(given[name]) for name in ("probable", "unsure", "taken")}
-            return cls(**{**given, **tallies, **lists})
+            known = {one.name: given[one.name] for one in fields(cls) if one.name in given}
+            return cls(**{**known, **tallies, **lists})
         except (ValueError, TypeError, KeyError, AttributeError):
             return cls()

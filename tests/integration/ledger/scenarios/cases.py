@@ -16,6 +16,7 @@ CHAPTERS: Final = (
     "doubts",
     "operating",
     "mending",
+    "meddling",
     "recalling",
     "foreign",
 )

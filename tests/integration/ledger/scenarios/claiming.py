@@ -463,3 +463,23 @@ def another_foreign_message_under_its_id_is_no_crash_of_a_job(w: World) -> None:
     w.put("ZREM", "oppsync:leases", hand.tag)
     w.passes(60_000)
     w.restore()
+
+
+def the_oldest_with_a_slot_has_its_turn(w: World) -> None:
+    """With one question in four: of both lanes in turn; what has no slot, or cannot be read, stays."""
+    w.told()
+    w.enqueue(
+        *(create(f"b{number}") for number in range(3)),
+        *(create(f"i{number}", lane="interactive") for number in range(3)),
+    )
+    w.claim(0, question="w-8")
+    w.claim(1, question="w-8")
+    w.claim(1, question="w-9")
+    w.claim(1, question="w-12")
+    w.put("LPUSH", "opportunities.bulk", "x")
+    w.push(create("f1", lane="interactive"))
+    w.put("SET", "oppsync:job:f1", "x")
+    w.claim(1, question="w-16")
+    w.put("DEL", "opportunities.bulk", "opportunities.interactive")
+    w.push(create("f2"))
+    w.claim(1, question="w-20")

@@ -223,6 +223,18 @@ def a_look_up_that_nobody_took_keeps_its_slot(w: World) -> None:
     w.promote()
 
 
+def a_look_up_has_its_slot_from_the_version_before(w: World) -> None:
+    """Its place had another name there, and no token."""
+    w.told(probe_ms=0)
+    _doubt(w, "c1")
+    w.put("ZADD", "oppsync:granted", 1, "c1")
+    for place in ("oppsync:calls", "oppsync:inflight:acme"):
+        w.put("ZADD", place, 60_000, "look:c1")
+    w.put("HSET", "oppsync:budget:acme", "trips", 1, "trial", "look:c1")
+    look = _look(w, leave=False)
+    w.run(looking.again(look, _NOTHING, inquiry="{}", delay_ms=2_000))
+
+
 def a_look_up_of_a_job_that_is_gone_changes_nothing(w: World) -> None:
     """Not even its entry is there."""
     w.told(probe_ms=0)

@@ -30,6 +30,27 @@ def a_dead_letter_is_replayed(w: World) -> None:
     w.run(operating.replay("c9", by="me"))
 
 
+def what_has_changed_since_it_was_seen_is_left_alone(w: World) -> None:
+    """A letter that died once more, a doubt that was sent once more or is looked into again."""
+    w.told()
+    _dead(w, create("c1"))
+    w.passes(5)
+    w.run(operating.replay("c1", by="me", seen=START_MS + 1))
+    w.run(operating.discard("c1", state=State.DEAD, by="me", ttl_s=9, seen=START_MS + 1))
+    w.run(operating.replay("c1", by="me", seen=START_MS))
+    w.put("HDEL", "oppsync:job:c1", "since")
+    w.run(operating.discard("c1", state=State.QUEUED, by="me", ttl_s=9, seen=START_MS))
+    w.enqueue(create("c2"))
+    hand = w.take("c2")
+    w.begin(hand, create("c2"))
+    w.run(ends.doubt(hand, attempt=ATTEMPT))
+    seen = START_MS + 5
+    w.run(operating.adopt("c2", opportunity_id=5, result={}, by="me", ttl_s=9, seen=seen + 1))
+    w.run(operating.discard("c2", state=State.IN_DOUBT, by="me", ttl_s=9, seen=seen, is_a_persons=True))
+    w.put("HSET", "oppsync:job:c2", "doubt", "person")
+    w.run(operating.discard("c2", state=State.IN_DOUBT, by="me", ttl_s=9, seen=seen, is_a_persons=True))
+
+
 def a_replay_on_hold_is_held(w: World) -> None:
     """No slot is looked for."""
     w.told(requests=60)

@@ -4,7 +4,8 @@
 -- What is not a message of Celery's protocol is buried on the spot with its raw bytes, and never reaches Python.
 -- ARGV: n, lease_ms, worker, question, largest message in bytes, version, queues in order of priority. The same question
 -- asked again gives the same claims: its answer was lost on the way, and nobody has heard of them.
--- Returns {{{tag, queue, message}, ...}, {{job id, cause, detail}, ...} of the buried, how many went to where they wait}
+-- Returns {{{tag, queue, message}, ...}, {{job id, cause, detail}, ...} of the buried, how many went to where they wait, and, if
+-- there are any, the lanes and instances of which a key is of another type}
 local most, lease_ms, worker, question = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local max_bytes, version = tonumber(ARGV[5]), ARGV[6]
 local clock = redis.call('TIME')
@@ -61,24 +62,61 @@ if redis.call('EXISTS', unpack(prior)) > 0 then
   end
 end
 local FILE_MOST = 200
+local MEDDLED = 'a key of its instance, or of its own, holds a value of another type: somebody has written to it'
 local filed, lines = 0, {}
--- Of a message without a slot: the job that it stands for, and when it is due; and how it is filed (below).
-local to_be_filed, file
--- Whether there is in the first of a list what another application has pushed, or what cannot be claimed as it is: in the
--- first three if this worker has claimed some, and so comes to the others; in the first twenty if it has no room at all.
--- What has a slot came from its line, and so has what stands behind it, unless somebody else wrote that. The second answer
--- is true when the list is empty.
-local function is_unusual(list)
-  local first = redis.call('LRANGE', list, most > 0 and -3 or -20, -1)
-  for _, raw in ipairs(first) do if not raw:find('"origin":"oppsync"', 1, true) then return true end end
-  if #first == 0 or most > 0 then return false, #first == 0 end
-  local fault, id = fault_of(first[#first])
-  left.bytes = left.bytes + #first[#first]
-  local state, slot_at = unpack(redis.call('HMGET', job_key(fault and '' or id), 'state', 'slot_at'))
-  return not state or (state == 'queued' and not slot_at)
+-- A message without a slot goes to where it waits, if it is certain to be a job; and what cannot go there (below).
+local file, bury
+local function pop(list) return redis.call('RPOP', list) end
+local function look_at_entry(id) return redis.call('HMGET', job_key(id), 'state', 'slot_at') end
+local function take_on(said, queue, m, own, raw)
+  local tag = int(redis.call('INCR', P .. 'claim-seq')) .. mark
+  redis.add('HSET', claim_key(tag), 'job', said, 'queue', queue, 'message', raw, 'worker', worker, 'own', own,
+    unpack(own == '0' and { 'asks', redis.sha1hex(m.body) } or {}))
+  redis.call('ZADD', P .. 'leases', int(now + lease_ms), tag)
+  -- What a worker must read keeps its place in the order all the same.
+  if own == '0' and m.headers.task == UPDATE and redis.call('EXISTS', job_key(said)) == 0 then
+    redis.call('HSET', claim_key(tag), 'number', int(redis.call('INCR', P .. 'order')))
+  end
+  claimed[#claimed + 1] = { tag, queue, raw }
 end
 
--- Take what is in the lanes. Until there is `to_be_filed`, whatever is not simply claimed stays where it was, and true is
+-- What is in the first of a list: 'unusual' is what another application has pushed, and what cannot be claimed as it is. It is
+-- looked for in the first three if this worker has claimed some, and so comes to the others; in the first twenty if it has no
+-- room at all. What has a slot came from its line, and so has what stands behind it, unless somebody else wrote that.
+local function what_is_in(list)
+  local first = redis.call('LRANGE', list, most > 0 and -3 or -20, -1)
+  for _, raw in ipairs(first) do if not raw:find('"origin":"oppsync"', 1, true) then return 'unusual' end end
+  if #first == 0 then return 'nothing' end
+  if most > 0 then return end
+  local fault, id = fault_of(first[#first])
+  left.bytes = left.bytes + #first[#first]
+  local sound, entry = apart(look_at_entry, fault and '' or id)
+  if not sound or not entry[1] or (entry[1] == 'queued' and not entry[2]) then return 'unusual' end
+end
+
+-- A job with a slot is handed over at its lane's front, before all that has none. With more slots than workers have hands
+-- the first to come would be the last to go: so one question in four takes what has waited longest with its slot, of the
+-- bulk lane in turn with the other.
+local function last_of(list) return redis.call('LINDEX', list, 0) end
+local function take_oldest(number)
+  local lanes = #ARGV - 6
+  for i = 0, lanes - 1 do
+    local queue = ARGV[7 + (number + i) % lanes]
+    local _, raw = apart(last_of, queue)
+    if raw then
+      local fault, id, m = fault_of(raw)
+      local sound, entry = true, {}
+      if not fault then sound, entry = apart(look_at_entry, id) end
+      if sound and entry[1] == 'queued' and entry[2] then
+        redis.call('LPOP', queue)
+        return take_on(id, queue, m, m.headers.origin == 'oppsync' and '1' or '0', raw)
+      end
+      left.bytes = left.bytes + #raw
+    end
+  end
+end
+
+-- Take what is in the lanes. Until there is `file`, whatever is not simply claimed stays where it was, and true is
 -- returned.
 local function take()
   for _, names in ipairs(lists) do
@@ -86,13 +124,15 @@ local function take()
     -- What there is no room for stays where it was; behind it may be what needs none.
     local kept, none_left, unusual = {}, false, false
     while filed < FILE_MOST and #buried < most + FILE_MOST and not worn_out() do
-      if #claimed == most and not to_be_filed then
+      if #claimed == most and not file then
         -- No room is left. Behind what stays where it is may be what needs none.
-        unusual, none_left = is_unusual(list)
-        none_left = none_left or most == 0
+        local sound, found = apart(what_is_in, list)
+        if not sound then broken_at(list) end
+        unusual, none_left = found == 'unusual', not sound or found == 'nothing' or most == 0
         break
       end
-      local raw = redis.call('RPOP', list)
+      local sound, raw = apart(pop, list)
+      if not sound then broken_at(list) end
       if not raw then
         none_left = true
         break
@@ -100,37 +140,38 @@ local function take()
       local fault, said, m = fault_of(raw)
       -- Who wrote it: a copy that somebody else made under the id of one of our jobs must not stand for that job.
       local own = m and m.headers.origin == 'oppsync' and '1' or '0'
-      local job, due
+      local job
       if m then
-        local state, slot_at = unpack(redis.call('HMGET', job_key(said), 'state', 'slot_at'))
-        local usual = state and (state ~= 'queued' or slot_at)
-        if not usual and to_be_filed then job, due = to_be_filed(said, queue, m, own, raw) end
-        unusual = not usual and not to_be_filed
+        local entry
+        sound, entry = apart(look_at_entry, said)
+        local usual = sound and entry[1] and (entry[1] ~= 'queued' or entry[2])
+        if not usual and sound and file then sound, job = apart(file, said, queue, m, own, raw) end
+        unusual = not usual and not file
       end
-      if (fault or unusual) and not to_be_filed then
+      if (fault or unusual) and not file then
         left.bytes = left.bytes + #raw
         unusual = true
         kept[#kept + 1] = raw
         break
       end
-      if fault then
+      local buried_whole
+      if not sound then
+        broken_at(queue)
+        fault = 'internal'
+        sound, buried_whole = apart(bury, said, queue, m, raw)
+        if not sound then said = MEDDLED end
+      end
+      if buried_whole then
+        buried[#buried + 1] = { said, fault, MEDDLED }
+      elseif fault then
         local tag = int(redis.call('INCR', P .. 'claim-seq')) .. mark
         put_aside(tag, raw, now, fault, said, queue, version)
         buried[#buried + 1] = { 'raw-' .. tag, fault, said }
       elseif job then
         filed = filed + 1
         lines[job.instance] = true
-        file(job, due, raw)
       elseif #claimed < most then
-        local tag = int(redis.call('INCR', P .. 'claim-seq')) .. mark
-        redis.add('HSET', claim_key(tag), 'job', said, 'queue', queue, 'message', raw, 'worker', worker, 'own', own,
-          unpack(own == '0' and { 'asks', redis.sha1hex(m.body) } or {}))
-        redis.call('ZADD', P .. 'leases', int(now + lease_ms), tag)
-        -- What a worker must read keeps its place in the order all the same.
-        if own == '0' and m.headers.task == UPDATE and redis.call('EXISTS', job_key(said)) == 0 then
-          redis.call('HSET', claim_key(tag), 'number', int(redis.call('INCR', P .. 'order')))
-        end
-        claimed[#claimed + 1] = { tag, queue, raw }
+        take_on(said, queue, m, own, raw)
       else
         kept[#kept + 1] = raw
         if #kept == 20 then break end
@@ -152,15 +193,18 @@ local function answer()
     -- Claims of which nobody has heard for a lease are restored, and are somebody else's then.
     redis.call('PEXPIRE', asked, lease_ms)
   end
-  return { claimed, buried, filed }
+  return with_broken({ claimed, buried, filed })
 end
+
+local number = tonumber(question:match('%-(%d+)$') or nil)
+if number and number % 4 == 0 and most > 0 then take_oldest(number / 4) end
 
 -- Mostly there is nothing to file, and then nothing of the library is needed, which takes longer to build than that.
 if not take() then return answer() end
 
 -- #level
 -- #include life
--- #first int job_key claim_key ring worn_out fault_of is_unusual take answer
+-- #first int job_key claim_key ring worn_out fault_of pop look_at_entry take_on what_is_in last_of take_oldest take answer
 -- #include contract
 -- RFC 4648, section 4: four characters are three bytes. Sums of two looked-up numbers, eight groups a step: a quarter of
 -- the time that shifting each character takes.
@@ -275,7 +319,7 @@ local function file_foreign(id, queue, m, raw)
 end
 
 -- A message that stands for a job without a slot is no business of a worker yet. Returns the job, and when it is due.
-function to_be_filed(id, queue, m, own, raw)
+local function to_be_filed(id, queue, m, own, raw)
   local job = read(id)
   if not job.state then
     if own == '0' then return file_foreign(id, queue, m, raw) end
@@ -286,10 +330,30 @@ function to_be_filed(id, queue, m, own, raw)
   end
 end
 
-function file(job, due, raw)
-  if due and due > now then move(job, 'scheduled', now, raw, due) else line_up(job, now, raw) end
+-- Returns the job, if it was one.
+function file(id, queue, m, own, raw)
+  local job, due = to_be_filed(id, queue, m, own, raw)
+  if job then
+    if due and due > now then move(job, 'scheduled', now, raw, due) else line_up(job, now, raw) end
+  end
+  return job
 end
 
+-- It cannot be filed, since somebody has written to one of the keys: a dead letter under its own id, which can be replayed.
+function bury(id, queue, m, raw)
+  local job = read(id)
+  if not job.state then
+    redis.call('HSET', job_key(id), 'at', int(now), 'lane', queue:match('[^.]+$'), 'foreign', '1', 'asks', redis.sha1hex(m.body))
+  end
+  redis.call('HSET', job_key(id), 'cause', 'internal', 'detail', MEDDLED, 'version', version)
+  move(job, 'dead', now, raw)
+  write_failure(id, 'internal', MEDDLED, now)
+  return true
+end
+
+local function hand_slots_to(instance) return grant(instance, now, 250, FILE_MOST) end
 take()
-for instance in pairs(lines) do grant(instance, now, 250, FILE_MOST) end
+for instance in pairs(lines) do
+  if not apart(hand_slots_to, instance) then broken_at(instance) end
+end
 return answer()

@@ -27,6 +27,12 @@ local function read(id, ...)
     mended = v[16] or nil }, v
 end
 
+-- Whose a job is, for people, whatever has become of its entry.
+local function whose_is(id)
+  local instance = redis.pcall('HGET', job_key(id), 'instance')
+  return type(instance) == 'string' and instance ~= '' and instance or id
+end
+
 -- A foreign message has no entry until it is first looked at: it is queued all the same.
 local function state_of(job) return job.state or 'queued' end
 

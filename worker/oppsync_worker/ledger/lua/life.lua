@@ -142,6 +142,14 @@ local function occupant(place, id, state)
   redis.call('ZREM', place, id)
 end
 
+-- Whether it is no longer what a person saw: it has come to where it is at another time than then (`seen`; '' = whatever it
+-- is by now), or does not wait for a person any more (`persons`).
+local function has_changed(job, seen, persons)
+  if (seen or '') == '' then return false end
+  local since, doubt = unpack(redis.call('HMGET', job_key(job.id), 'since', 'doubt'))
+  return tonumber(since or 0) ~= tonumber(seen) or (persons == '1' and doubt ~= 'person')
+end
+
 -- The deadline passed before SprintHub had confirmed it: what is said must not sound as if nothing can have happened.
 local function expire(job, now, message, ttl_s)
   local attempts, uncertain = unpack(redis.call('HMGET', job_key(job.id), 'attempts', 'uncertain'))

@@ -7,10 +7,10 @@ local id, token, horizon, now = ARGV[1], ARGV[2], tonumber(ARGV[3]), now_ms()
 local job = read(id)
 local mine, at = unpack(redis.call('HMGET', job_key(id), 'probe_token', 'look_at'))
 if job.state ~= 'in_doubt' or mine ~= token then
-  if job.state ~= 'in_doubt' and job.instance ~= '' then free(job.instance, 'look:' .. id, now) end
+  if job.instance ~= '' then free(job.instance, looker(id, token), now) end
   return { 'lost' }
 end
-local member = 'look:' .. id
+local member = looker(id, token)
 at = tonumber(at or 0)
 
 local function later()

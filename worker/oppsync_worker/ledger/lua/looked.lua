@@ -12,20 +12,20 @@
 local id, token, to, ttl_s = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local a = {}
 for i = 5, #ARGV, 2 do a[ARGV[i]] = ARGV[i + 1] end
-local now, key = now_ms(), job_key(id)
+local now, key, place = now_ms(), job_key(id), looker(id, token)
 local job = read(id)
 if job.instance ~= '' then
-  if a.beat then pulse(job.instance, 'look:' .. id, a.beat, now) end
+  if a.beat then pulse(job.instance, place, a.beat, now) end
   if a.cool_ms then cool_down(job.instance, now, tonumber(a.cool_ms), tonumber(a.limit or nil)) end
 end
 if job.state ~= 'in_doubt' or redis.call('HGET', key, 'probe_token') ~= token then
-  if job.instance ~= '' then free(job.instance, 'look:' .. id, now) end
+  if job.instance ~= '' then free(job.instance, place, now) end
   return 'lost'
 end
 if to == 'succeeded' then
   local owner = redis.call('GET', P .. 'made:' .. job.instance .. ':' .. a.opportunity_id)
   if owner and owner ~= id then
-    free(job.instance, 'look:' .. id, now)
+    free(job.instance, place, now)
     return 'taken'
   end
 end
@@ -58,5 +58,5 @@ else
   move(job, to, now)
   if to == 'dead' then write_failure(id, a.cause, a.detail or '', now) end
 end
-free(job.instance, 'look:' .. id, now)
+free(job.instance, place, now)
 return to

@@ -6,31 +6,41 @@
 -- ARGV: how many of each at most, horizon_ms, ttl_s, look-ups that this worker takes on, ms it may take for one; what Redis'
 -- clock showed when this worker looked last, and how many ms ago it asked for that ('' = it has not looked yet)
 -- Returns {due, granted, released, ms until there is something to do, look-ups, what the clock shows, by how many ms it has
--- jumped ahead}, each look-up being
+-- jumped ahead, and, if there are any, whose keys are of another type}, each look-up being
 --   {job id, token, ms until its slot, message, ms since it was sent, ms since it was first sent, attempts, replays,
 --    inquiry, instance, what is known of the marker: funnel and word in turns, [the field that it was sent in, '' = none]}
 local most, horizon, ttl_s, takes, look_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local now = now_ms()
 
 local due = redis.call('ZRANGEBYSCORE', P .. 'schedule', '-inf', int(now), 'LIMIT', 0, most)
-for _, id in ipairs(due) do
+-- A part that cannot be done, since somebody has written to one of its keys, is tried again in a minute.
+local function each(members, place, part)
+  for _, member in ipairs(members) do
+    if not apart(part, member) then
+      broken_at(place == 'slots' and member or whose_is(member))
+      redis.call('ZADD', P .. place, int(now + 60000), member)
+    end
+  end
+end
+
+each(due, 'schedule', function(id)
   local job = read(id)
   -- One that waited for its `not_before` takes its place among the updates of its record now.
   if job.state == 'scheduled' and job.kind == UPDATE and not job.record then join(job) end
-end
-for _, id in ipairs(due) do
+end)
+each(due, 'schedule', function(id)
   local job = occupant(P .. 'schedule', id, 'scheduled')
   if job then line_up(job, now) end
-end
+end)
 
 local by, ahead = vouch(now, tonumber(ARGV[6] or nil), tonumber(ARGV[7] or 0))
-for _, id in ipairs(by and redis.call('ZRANGEBYSCORE', P .. 'expiring', '-inf', int(by), 'LIMIT', 0, most) or {}) do
+each(by and redis.call('ZRANGEBYSCORE', P .. 'expiring', '-inf', int(by), 'LIMIT', 0, most) or {}, 'expiring', function(id)
   redis.call('ZREM', P .. 'expiring', id)
   local job = read(id)
   if IDLE[job.state] then expire(job, now, nil, ttl_s) end
-end
+end)
 
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'probes', '-inf', int(now), 'LIMIT', 0, most)) do
+each(redis.call('ZRANGEBYSCORE', P .. 'probes', '-inf', int(now), 'LIMIT', 0, most), 'probes', function(id)
   local job = occupant(P .. 'probes', id, 'in_doubt')
   if job then
     if not redis.call('ZSCORE', P .. 'granted', id) then
@@ -40,13 +50,16 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'probes', '-inf', int(now),
     -- Should whoever takes it on be lost, it is found again.
     redis.call('ZADD', P .. 'probes', int(now + look_ms), id)
   end
-end
+end)
 
 -- Held jobs whose hold is lifted go to where they really wait: in small helpings, so that nobody waits for Redis meanwhile.
+-- Each of those that are drawn gets its part of them.
+local drawn = redis.call('SRANDMEMBER', P .. 'releasing', 10)
 local released, helping = 0, math.min(most, 50)
-for _, instance in ipairs(redis.call('SRANDMEMBER', P .. 'releasing', 10)) do
-  local held, left = {}, helping - released
-  if left <= 0 then break end
+local share = math.ceil(helping / #drawn)
+local function release(instance)
+  local held, left = {}, math.min(share, helping - released)
+  if left <= 0 then return end
   if redis.call('EXISTS', P .. 'hold:' .. instance) == 0 and redis.call('HEXISTS', P .. 'budget:' .. instance, 'unknown') == 0 then
     held = redis.call('ZRANGE', P .. 'held:' .. instance, 0, left - 1)
   end
@@ -60,18 +73,37 @@ for _, instance in ipairs(redis.call('SRANDMEMBER', P .. 'releasing', 10)) do
     if redis.call('EXISTS', P .. 'held:' .. instance) == 0 then redis.call('SREM', P .. 'holding', instance) end
   end
 end
+for _, instance in ipairs(drawn) do
+  if not apart(release, instance) then broken_at(instance) end
+end
 
 -- To each line its share of the round, so that none takes it all; what is left comes in the next one.
 local granted = 0
 local lines = redis.call('ZRANGEBYSCORE', P .. 'slots', '-inf', int(now), 'LIMIT', 0, most)
-for _, instance in ipairs(lines) do
-  granted = granted + grant(instance, now, horizon, math.ceil(most / #lines))
+each(lines, 'slots', function(instance) granted = granted + grant(instance, now, horizon, math.ceil(most / #lines)) end)
+
+-- The token under which a look-up got its slot, and its place. A version before gave none, and called the place otherwise.
+local function taken_on(job)
+  local token = redis.call('HGET', job_key(job.id), 'look_token')
+  if token then
+    redis.call('HDEL', job_key(job.id), 'look_token')
+    return token, looker(job.id, token)
+  end
+  token = int(redis.call('INCR', P .. 'claim-seq'))
+  local before, place = 'look:' .. job.id, looker(job.id, token)
+  local till, budget = redis.call('ZSCORE', P .. 'inflight:' .. job.instance, before), P .. 'budget:' .. job.instance
+  if till then
+    leave_place(job.instance, before)
+    take_place(job.instance, place, tonumber(till))
+  end
+  if redis.call('HGET', budget, 'trial') == before then redis.call('HSET', budget, 'trial', place) end
+  return token, place
 end
 
 local looks = {}
-for _, id in ipairs(takes > 0 and redis.call('ZRANGE', P .. 'granted', 0, takes - 1) or {}) do
-  redis.call('ZREM', P .. 'granted', id)
+local function hand_out(id)
   local job = read(id)
+  local token, place = taken_on(job)
   local at = tonumber(redis.call('HGET', job_key(id), 'look_at') or 0)
   local unheard = tonumber(redis.call('HGET', job_key(id), 'unheard') or 0)
   if job.state == 'in_doubt' and unheard >= 10 then
@@ -80,9 +112,8 @@ for _, id in ipairs(takes > 0 and redis.call('ZRANGE', P .. 'granted', 0, takes 
       unheard .. ' look-ups in a row were begun and never heard of again')
     redis.call('HDEL', job_key(id), 'probe_token')
     redis.call('ZREM', P .. 'probes', id)
-    free(job.instance, 'look:' .. id, now)
+    free(job.instance, place, now)
   elseif job.state == 'in_doubt' and redis.call('ZSCORE', P .. 'probes', id) then
-    local token = int(redis.call('INCR', P .. 'claim-seq'))
     redis.call('HSET', job_key(id), 'probe_token', token)
     redis.call('ZADD', P .. 'probes', int(now + look_ms), id)
     local names = { 'sent_at', 'first_at', 'attempts', 'replays', 'inquiry', 'marker_field' }
@@ -92,8 +123,12 @@ for _, id in ipairs(takes > 0 and redis.call('ZRANGE', P .. 'granted', 0, takes 
       inquiry or '', job.instance,
       redis.call('HGETALL', P .. 'marker:' .. job.instance), marker_field or nil }
   else
-    free(job.instance, 'look:' .. id, now)
+    free(job.instance, place, now)
   end
+end
+for _, id in ipairs(takes > 0 and redis.call('ZRANGE', P .. 'granted', 0, takes - 1) or {}) do
+  redis.call('ZREM', P .. 'granted', id)
+  if not apart(hand_out, id) then broken_at(whose_is(id)) end
 end
 
 local wake = 1000
@@ -102,4 +137,4 @@ for place, clock in pairs({ schedule = now, slots = now, probes = now, expiring 
   if first[2] then wake = math.min(wake, math.max(0, tonumber(first[2]) - clock)) end
 end
 if #due == most or released > 0 then wake = 0 end
-return { #due, granted, released, math.ceil(wake), looks, int(now), int(ahead) }
+return with_broken({ #due, granted, released, math.ceil(wake), looks, int(now), int(ahead) })

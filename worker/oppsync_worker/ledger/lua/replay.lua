@@ -1,16 +1,17 @@
 -- #include life
 -- Send a dead letter back: attempt 1, one more replay, same job id, the outcome of before forgotten.
--- ARGV: id, message ('' = as it was), who, the deadline of a message that was mended (ms, 0 = none), then the names of the
--- fields that an update sets.
--- Returns the state the job was in; only 'dead' was replayed. 'superseded' when newer updates have written every field.
+-- ARGV: id, message ('' = as it was), who, the deadline of a message that was mended (ms, 0 = none), since when it was dead
+-- when they looked ('' = whatever it is by now), then the names of the fields that an update sets.
+-- Returns the state the job was in; only 'dead' was replayed. 'changed' when it is another letter by now. 'superseded' when newer updates have written every field.
 local id, now = ARGV[1], now_ms()
 local job = read(id)
 if not job.state then return 'unknown' end
 if job.state ~= 'dead' then return job.state end
+if has_changed(job, ARGV[5]) then return 'changed' end
 if id:sub(1, 4) == 'raw-' or (ARGV[2] == '' and (job.message or '') == '') then return 'unreadable' end
 if job.record then
   local fields = {}
-  for i = 5, #ARGV do fields[#fields + 1] = ARGV[i] end
+  for i = 6, #ARGV do fields[#fields + 1] = ARGV[i] end
   if #fields > 0 and #overtaken(job, fields) == #fields then return 'superseded' end
   -- Mended it is another request: what it said before may be carried out yet, like any other update's.
   local unsure_key = line_of('unsure', job)

@@ -12,7 +12,7 @@ local silent = redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', int(now), 'LIM
 -- A Redis that is full refuses to renew leases, but would let this script do anything once it has deleted something, and
 -- living workers would lose their jobs again and again. This write it refuses, and with it all that follows.
 if #silent > 0 then redis.call('SET', P .. 'restoring', int(now), 'PX', 60000) end
-for _, tag in ipairs(silent) do
+local function restore(tag)
   local id, message, queue, own, asks = unpack(redis.call('HMGET', claim_key(tag), 'job', 'message', 'queue', 'own', 'asks'))
   let_go(tag)
   if id then
@@ -63,4 +63,13 @@ for _, tag in ipairs(silent) do
     end
   end
 end
-return { restored, doubted, buried }
+for _, tag in ipairs(silent) do
+  local dead = #buried
+  if not apart(restore, tag) then
+    broken_at(whose_is(redis.call('HGET', claim_key(tag), 'job') or tag))
+    -- Somebody has written to one of its keys: its claim keeps it meanwhile.
+    for i = #buried, dead + 1, -1 do buried[i] = nil end
+    redis.call('ZADD', P .. 'leases', int(now + 60000), tag)
+  end
+end
+return with_broken({ restored, doubted, buried })

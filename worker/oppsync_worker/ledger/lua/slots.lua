@@ -4,7 +4,7 @@
 --                              next (the first free slot), cool_until, learned, learned_at;
 --                              failures in a row, trips of the breaker, open_until, trial and trial_until;
 --                              turned (how many jobs go before the next look-up, while jobs wait)
--- oppsync:inflight:<instance>  job or look:<job> -> when its call must be over, should its worker die
+-- oppsync:inflight:<instance>  job or look/<token>/<job> -> when its call must be over, should its worker die
 -- oppsync:calls                the same for all instances together; oppsync:capacity: how many calls all workers that live
 --                              have hands for (present.lua)
 -- oppsync:sent:<instance>      when the last requests were begun, as many as the window allows
@@ -55,7 +55,7 @@ local SHARE, FEW = 4, 8
 local function has_hand(instance, b)
   local inflight, calls = P .. 'inflight:' .. instance, P .. 'calls'
   local own = b.own or redis.call('ZCARD', inflight)
-  if b.concurrency > 0 and own >= b.concurrency then return false end
+  if b.concurrency > 0 and own >= b.concurrency then return false, b.concurrency < 100 end
   if own == 0 then return true end
   b.capacity = b.capacity or tonumber(redis.call('GET', P .. 'capacity') or 250)
   local all = redis.call('ZCARD', calls)
@@ -68,6 +68,10 @@ local function take_place(instance, member, till)
   redis.call('ZADD', P .. 'inflight:' .. instance, till, member)
   redis.call('ZADD', P .. 'calls', till, member)
 end
+
+-- The place of a look-up. No job has such an id; and of two look-ups for one job, because the first was not heard of for
+-- too long, each frees its own place alone.
+local function looker(id, token) return 'look/' .. token .. '/' .. id end
 
 -- Returns 1 if it had one. In both places it stands until the same time.
 local function leave_place(instance, member)
@@ -93,8 +97,10 @@ local function take_slot(instance, member, now, horizon, b)
     redis.call('ZREMRANGEBYSCORE', P .. 'inflight:' .. instance, '-inf', int(now))
     redis.call('ZREMRANGEBYSCORE', P .. 'calls', '-inf', int(now))
     b.own = nil
-    -- Whoever of the same instance ends asks at once; the pause is for hands that others have left.
-    if not has_hand(instance, b) then return nil, now + 250 end
+    -- Whoever of the same instance ends asks at once; the pause is for hands that others have left. An instance that is at
+    -- its own cap has nothing to hope for from others: thousands of those that hang must not keep Redis busy.
+    local free, capped = has_hand(instance, b)
+    if not free then return nil, now + (capped and 2000 or 250) end
   end
   if b.interval > 0 then
     b.next = at + b.interval
@@ -196,7 +202,8 @@ local function grant(instance, now, horizon, most, own)
       b.own = own
     end
     local looks = look and (not head or tonumber(redis.call('HGET', budget, 'turned') or 0) <= 0)
-    local member = looks and 'look:' .. look or head
+    local token = looks and int(redis.call('INCR', P .. 'claim-seq'))
+    local member = looks and looker(look, token) or head
     local at, again
     if looks or not b.unknown then at, again = take_slot(instance, member, now, horizon, b) end
     if looks and at then
@@ -204,7 +211,7 @@ local function grant(instance, now, horizon, most, own)
       redis.call('ZREM', looking, look)
       if redis.call('HGET', job_key(look), 'state') == 'in_doubt' then
         redis.call('ZADD', P .. 'granted', int(at), look)
-        redis.call('HSET', job_key(look), 'look_at', int(at))
+        redis.call('HSET', job_key(look), 'look_at', int(at), 'look_token', token)
       else
         leave_place(instance, member)
         b.own = nil
@@ -347,7 +354,7 @@ local function pulse(instance, member, beat, now, mood)
   local budget = P .. 'budget:' .. instance
   mood = mood or mood_of(instance)
   local failures, trips, trial, most, open_ms, max_ms, failed_sends = unpack(mood)
-  local look = member:sub(1, 5) == 'look:'
+  local look = member:sub(1, 5) == 'look/'
   trips = tonumber(trips or 0)
   if beat == '1' then
     if look and failed_sends then

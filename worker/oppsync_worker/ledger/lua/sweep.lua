@@ -78,9 +78,9 @@ end
 
 local SCORES = { scheduled = function() return now end, waiting = turn, held = turn }
 
-for i = 4, #ARGV do
-  local job = read(ARGV[i])
-  local state, key = job.state, job_key(ARGV[i])
+local function hold_against_its_place(id)
+  local job = read(id)
+  local state, key = job.state, job_key(id)
   local place = state and place_of(state, job)
   if place and state ~= 'dead' and state ~= 'in_doubt' and (job.message or '') == '' then
     redis.call('ZREM', place, job.id)
@@ -128,5 +128,13 @@ for i = 4, #ARGV do
   end
   if mend_resolving(job) then job = read(job.id) end
   if job.record and (IDLE[job.state] or job.state == 'queued' or job.state == 'sending') then mend_line(job) end
+end
+for i = 4, #ARGV do
+  local suspected, put_right = #suspects, #mended
+  if not apart(hold_against_its_place, ARGV[i]) then
+    broken_at(whose_is(ARGV[i]))
+    for at = #suspects, suspected + 1, -1 do suspects[at] = nil end
+    for at = #mended, put_right + 1, -1 do mended[at] = nil end
+  end
 end
 return { suspects, mended }

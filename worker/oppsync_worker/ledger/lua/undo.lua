@@ -200,6 +200,144 @@ local function write_known(command, key, before, a, ...)
   return answer
 end
 
+-- `from`: what was done before that stays.
+local function take_all_back(from)
+  local TAKE_BACK = {}
+
+  -- Where a command may be forbidden, another one does nearly the same.
+  local function first_permitted(...)
+    local refused
+    for _, words in ipairs({ ... }) do
+      local answer = redis.pcall(unpack(words))
+      if type(answer) ~= 'table' or not answer.err then return end
+      refused = refused or answer.err
+    end
+    error(refused, 0)
+  end
+
+  local function keep_ttl(key, ttl)
+    if ttl and ttl > 0 then server('PEXPIRE', key, ttl) end
+  end
+
+  function TAKE_BACK.named(key, names, values)
+    local put, drop = {}, {}
+    for i, name in ipairs(names) do
+      if values[i] then
+        put[#put + 1] = name
+        put[#put + 1] = values[i]
+      else
+        drop[#drop + 1] = name
+      end
+    end
+    if #put > 0 then server('HSET', key, unpack(put)) end
+    if #drop == 0 then return end
+    local new = key:find('^oppsync:job:') and (names[1] == 'state' or names[1] == 'kind') and not values[1]
+    if not new then return server('HDEL', key, unpack(drop)) end
+    -- A job that was not there before: whoever meets what is left of it knows that it counts for nothing (enqueue.lua).
+    first_permitted({ 'HDEL', key, unpack(drop) }, { 'DEL', key },
+      { 'HSET', key, 'state', 'discarded', 'cause', 'aborted', 'detail', 'its enqueueing was aborted; enqueue it again' })
+  end
+
+  function TAKE_BACK.added(key, first, given)
+    local names = { first }
+    for i = 2, #given, 2 do names[i / 2 + 1] = given[i - 1] end
+    return TAKE_BACK.named(key, names, {})
+  end
+
+  function TAKE_BACK.given(key, given, before)
+    local names = {}
+    for i = 1, #given, 2 do names[(i + 1) / 2] = given[i] end
+    return TAKE_BACK.named(key, names, before)
+  end
+
+  function TAKE_BACK.field(key, name, value)
+    if value then return server('HSET', key, name, value) end
+    return server('HDEL', key, name)
+  end
+
+  function TAKE_BACK.fields(key, fields, ttl)
+    for at = 1, #fields, 1000 do server('HSET', key, unpack(fields, at, math.min(#fields, at + 999))) end
+    keep_ttl(key, ttl)
+  end
+
+  function TAKE_BACK.member(key, member, score)
+    if score then return server('ZADD', key, score, member) end
+    return server('ZREM', key, member)
+  end
+
+  function TAKE_BACK.members(key, members, ttl)
+    for i = 1, #members, 2 do server('ZADD', key, members[i + 1], members[i]) end
+    keep_ttl(key, ttl)
+  end
+
+  function TAKE_BACK.elements(key, elements, ttl)
+    server('DEL', key)
+    for _, element in ipairs(elements) do server('RPUSH', key, element) end
+    keep_ttl(key, ttl)
+  end
+
+  function TAKE_BACK.element(key, index, value) return server('LSET', key, index, value) end
+
+  function TAKE_BACK.command(key, command, value) return server(command, key, value) end
+
+  function TAKE_BACK.string(key, value, ttl)
+    -- Forbidden to delete it, it is left to expire at once.
+    if not value then return first_permitted({ 'DEL', key }, { 'SET', key, '', 'PX', 1 }) end
+    server('SET', key, value)
+    keep_ttl(key, ttl)
+  end
+
+  function TAKE_BACK.persist(key) return server('PERSIST', key) end
+
+  function TAKE_BACK.popped(key, command, value)
+    -- At the wrong end is better than nowhere: what is popped may be a job that is known by nothing else.
+    local back, front = { 'RPUSH', key, value }, { 'LPUSH', key, value }
+    if command == 'LPOP' then back, front = front, back end
+    return first_permitted(back, front)
+  end
+
+  function TAKE_BACK.pushed(key, command)
+    return first_permitted({ command, key }, command == 'LPOP' and { 'LTRIM', key, 1, -1 } or { 'LTRIM', key, 0, -2 })
+  end
+
+  local refused
+  for i = size - 3, from + 1, -4 do
+    local ok, said = pcall(TAKE_BACK[log[i]], log[i + 1], log[i + 2], log[i + 3])
+    if not ok then refused = refused or (type(said) == 'table' and said.err or tostring(said)) end
+  end
+  size = from
+  return refused
+end
+
+-- A part of a script that serves one of many. Has somebody put a value of another type under one of its keys, then what the
+-- part has done is taken back, and the others are served. Any other error ends the script.
+-- Returns true and what the part returns; or false.
+local function apart(part, ...)
+  local from, claims, words = size, #let_go_of, #published
+  local ok, answer = pcall(part, ...)
+  if ok then return true, answer end
+  local said = type(answer) == 'table' and answer.err or tostring(answer)
+  if not said:find('WRONGTYPE', 1, true) then error(answer, 0) end
+  local refused = take_all_back(from)
+  if refused then error(said .. ' (and what it had done could not all be taken back: ' .. refused .. ')', 0) end
+  for i = #let_go_of, claims + 1, -1 do let_go_of[i] = nil end
+  for i = #published, words + 1, -1 do published[i] = nil end
+  return false
+end
+
+-- Whose part it was is written down for people to see, for ten minutes, and told to the caller.
+local broken = {}
+local function broken_at(name)
+  local time = server('TIME')
+  server('ZADD', 'oppsync:broken', time[1], name)
+  server('PEXPIRE', 'oppsync:broken', 600000)
+  broken[#broken + 1] = name
+end
+local function with_broken(answer)
+  if broken[1] then answer[#answer + 1] = broken end
+  return answer
+end
+
 local function whole(main)
   local answer
   local ok, said = pcall(function()
@@ -220,114 +358,7 @@ local function whole(main)
   if ok then return answer end
   answer = said
 
-  local function take_all_back()
-    local TAKE_BACK = {}
-
-    -- Where a command may be forbidden, another one does nearly the same.
-    local function first_permitted(...)
-      local refused
-      for _, words in ipairs({ ... }) do
-        local answer = redis.pcall(unpack(words))
-        if type(answer) ~= 'table' or not answer.err then return end
-        refused = refused or answer.err
-      end
-      error(refused, 0)
-    end
-
-    local function keep_ttl(key, ttl)
-      if ttl and ttl > 0 then server('PEXPIRE', key, ttl) end
-    end
-
-    function TAKE_BACK.named(key, names, values)
-      local put, drop = {}, {}
-      for i, name in ipairs(names) do
-        if values[i] then
-          put[#put + 1] = name
-          put[#put + 1] = values[i]
-        else
-          drop[#drop + 1] = name
-        end
-      end
-      if #put > 0 then server('HSET', key, unpack(put)) end
-      if #drop == 0 then return end
-      local new = key:find('^oppsync:job:') and (names[1] == 'state' or names[1] == 'kind') and not values[1]
-      if not new then return server('HDEL', key, unpack(drop)) end
-      -- A job that was not there before: whoever meets what is left of it knows that it counts for nothing (enqueue.lua).
-      first_permitted({ 'HDEL', key, unpack(drop) }, { 'DEL', key },
-        { 'HSET', key, 'state', 'discarded', 'cause', 'aborted', 'detail', 'its enqueueing was aborted; enqueue it again' })
-    end
-
-    function TAKE_BACK.added(key, first, given)
-      local names = { first }
-      for i = 2, #given, 2 do names[i / 2 + 1] = given[i - 1] end
-      return TAKE_BACK.named(key, names, {})
-    end
-
-    function TAKE_BACK.given(key, given, before)
-      local names = {}
-      for i = 1, #given, 2 do names[(i + 1) / 2] = given[i] end
-      return TAKE_BACK.named(key, names, before)
-    end
-
-    function TAKE_BACK.field(key, name, value)
-      if value then return server('HSET', key, name, value) end
-      return server('HDEL', key, name)
-    end
-
-    function TAKE_BACK.fields(key, fields, ttl)
-      for at = 1, #fields, 1000 do server('HSET', key, unpack(fields, at, math.min(#fields, at + 999))) end
-      keep_ttl(key, ttl)
-    end
-
-    function TAKE_BACK.member(key, member, score)
-      if score then return server('ZADD', key, score, member) end
-      return server('ZREM', key, member)
-    end
-
-    function TAKE_BACK.members(key, members, ttl)
-      for i = 1, #members, 2 do server('ZADD', key, members[i + 1], members[i]) end
-      keep_ttl(key, ttl)
-    end
-
-    function TAKE_BACK.elements(key, elements, ttl)
-      server('DEL', key)
-      for _, element in ipairs(elements) do server('RPUSH', key, element) end
-      keep_ttl(key, ttl)
-    end
-
-    function TAKE_BACK.element(key, index, value) return server('LSET', key, index, value) end
-
-    function TAKE_BACK.command(key, command, value) return server(command, key, value) end
-
-    function TAKE_BACK.string(key, value, ttl)
-      -- Forbidden to delete it, it is left to expire at once.
-      if not value then return first_permitted({ 'DEL', key }, { 'SET', key, '', 'PX', 1 }) end
-      server('SET', key, value)
-      keep_ttl(key, ttl)
-    end
-
-    function TAKE_BACK.persist(key) return server('PERSIST', key) end
-
-    function TAKE_BACK.popped(key, command, value)
-      -- At the wrong end is better than nowhere: what is popped may be a job that is known by nothing else.
-      local back, front = { 'RPUSH', key, value }, { 'LPUSH', key, value }
-      if command == 'LPOP' then back, front = front, back end
-      return first_permitted(back, front)
-    end
-
-    function TAKE_BACK.pushed(key, command)
-      return first_permitted({ command, key }, command == 'LPOP' and { 'LTRIM', key, 1, -1 } or { 'LTRIM', key, 0, -2 })
-    end
-
-    local refused
-    for i = size - 3, 1, -4 do
-      local ok, said = pcall(TAKE_BACK[log[i]], log[i + 1], log[i + 2], log[i + 3])
-      if not ok then refused = refused or (type(said) == 'table' and said.err or tostring(said)) end
-    end
-    return refused
-  end
-
-  local refused = take_all_back()
+  local refused = take_all_back(0)
   if refused then
     local said = ' (and what it had done could not all be taken back: ' .. refused .. ')'
     if type(answer) == 'table' and answer.err then answer.err = answer.err .. said else answer = tostring(answer) .. said end
