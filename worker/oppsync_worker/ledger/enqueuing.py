@@ -41,6 +41,8 @@ def enqueue_in_order(jobs: Sequence[AnyJob]) -> list[Call]:
     Raises:
         InvalidJob: a job is too large; there are no calls then, so nothing is recorded.
     """
+    if len(jobs) == 1:
+        return [enqueue(jobs[0])]
     units = [jobs[start : start + UNIT] for start in range(0, len(jobs), UNIT)]
     return [Call("enqueue", ("", 0, *(part for job in unit for part in _fields(job)))) for unit in units]
 
