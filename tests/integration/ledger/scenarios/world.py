@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 import redis
 
 from integration.ledger.aborting import EVERYTHING
+from integration.ledger.canonical import canonical
 from integration.ledger.desk import ATTEMPT, LANES
 from oppsync import CreateOpportunity, UpdateOpportunity
 from oppsync_worker.contract.jobs import AnyJob
@@ -292,7 +293,7 @@ def _readable(text: str) -> str:
             message = json.loads(text)
             job_id = message["headers"]["id"]
         except (ValueError, KeyError, TypeError):
-            return text
+            return canonical(text)
         try:
             body = message["body"]
             body = base64.b64decode(body) if message["properties"]["body_encoding"] == "base64" else body

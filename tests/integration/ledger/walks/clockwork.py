@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import redis
 
+from integration.ledger.canonical import canonical_ends
 from oppsync_worker.ledger.assembly import load
 from oppsync_worker.ledger.scripts import Call, packed
 from oppsync_worker.version import release
@@ -149,4 +150,4 @@ class Clockwork:
     def told(held: Any) -> str:
         """As text, without the version that is running."""
         text = held.decode("utf-8", "backslashreplace") if isinstance(held, bytes) else str(held)
-        return text.replace(release(), "VERSION")
+        return canonical_ends(text.replace(release(), "VERSION"))

@@ -169,6 +169,7 @@ local function take()
         buried[#buried + 1] = { 'raw-' .. tag, fault, said }
       elseif job then
         filed = filed + 1
+        if not lines[job.instance] then lines[#lines + 1] = job.instance end
         lines[job.instance] = true
       elseif #claimed < most then
         take_on(said, queue, m, own, raw)
@@ -353,7 +354,7 @@ end
 
 local function hand_slots_to(instance) return grant(instance, now, 250, FILE_MOST) end
 take()
-for instance in pairs(lines) do
+for _, instance in ipairs(lines) do
   if not apart(hand_slots_to, instance) then broken_at(instance) end
 end
 return answer()
