@@ -17,7 +17,7 @@ from oppsync_ops.prove.planned import Fate
 from oppsync_ops.prove.producers import AGAIN_S, Producers
 from oppsync_ops.prove.schedule import Fault
 from oppsync_ops.prove.stage import Stage
-from oppsync_ops.prove.waits import Beat, Outage, Phase, Wait, Waiting
+from oppsync_ops.prove.waits import Beat, Outage, Phase, Wait, Waiting, with_lost_trials
 
 BATCH: Final = 500
 BEAT_EVERY_S: Final = 0.1
@@ -89,8 +89,13 @@ class Neighbourhood:
             for job_id, phase in self._phase_of.items()
             if job_id in times
         ]
-        outages = [Outage(one.at, one.until) for one in deeds if one.fault is not Fault.CLOCK]
         form = self._stage.plan.form
+        outages = with_lost_trials(
+            [Outage(one.at, one.until) for one in deeds if one.fault is not Fault.CLOCK],
+            [Outage(one.at, one.until) for one in deeds if one.fault is Fault.CRM_REFUSED],
+            [one.at for one in deeds if one.fault in {Fault.KILL, Fault.KILLER}],
+            lease_s=form.lease_s,
+        )
         explained_s = form.lease_s + form.probe_after_s[-1]
         return Waiting(tuple(waits), tuple(outages), tuple(self.beats), explained_s)
 

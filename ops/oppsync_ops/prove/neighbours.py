@@ -108,7 +108,14 @@ def quiet_jobs(phases: Phases, form: Form, *, leads: bool) -> tuple[tuple[float,
     return tuple(
         (
             (turn + 0.5) / form.quiet_per_s,
-            _create(QUIET[turn % 2], turn // 2 + 1, LANES[turn // 2 % 2], column=COLUMNS[0], leads=leads),
+            # Spread over columns: of one that is longer than what may be read of it, a doubt is a person's.
+            _create(
+                QUIET[turn % 2],
+                turn // 2 + 1,
+                LANES[turn // 2 % 2],
+                column=COLUMNS[turn // 2 % len(COLUMNS)],
+                leads=leads,
+            ),
         )
         for turn in range(count)
     )

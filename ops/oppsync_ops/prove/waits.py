@@ -59,6 +59,19 @@ class Outage:
     until: float
 
 
+def with_lost_trials(
+    outages: Iterable[Outage], unreachable: Iterable[Outage], kills: Iterable[float], *, lease_s: float
+) -> list[Outage]:
+    """All outages, and those of instances whose breaker was tried by a worker that was killed just then.
+
+    When the CRM could not be reached, breakers open, and then one call at a time tries. What became of the call of a
+    killed worker nobody knows before its lease is over, and until then nobody else tries.
+    """
+    dead = sorted(kills)
+    lost = [Outage(at, at + lease_s) for one in unreachable for at in dead if one.since <= at <= one.until + RESTART_S]
+    return [*outages, *lost]
+
+
 @dataclass(frozen=True, slots=True)
 class Beat:
     """How long something trivial took, past the product."""

@@ -1,5 +1,6 @@
 """Instances in trouble, and the quiet ones beside them."""
 
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from oppsync_ops.prove.plan import Options, Plan
 from oppsync_ops.prove.planned import Fate
 from oppsync_ops.prove.producers import Producers
 from oppsync_ops.simulator.fault_rules import FaultRule
+from oppsync_worker.instances import ReconcileSettings
 
 PLAN = Plan.draw(Options(seed=7, jobs=400, minutes=0.5, workers=3))
 
@@ -68,6 +70,16 @@ def test_quiet_jobs_are_evenly_spaced_in_both_lanes_of_each_instance() -> None:
         (name, lane) for name in QUIET for lane in ("interactive", "bulk")
     }
     assert len({job.job_id for _, job in drawn}) == len(drawn)
+
+
+@pytest.mark.parametrize("form", [SHORT, LONG])
+@pytest.mark.parametrize("name", QUIET)
+def test_no_column_of_a_quiet_instance_is_longer_than_what_may_be_read_of_it(form: Form, name: str) -> None:
+    """Of a longer one a doubt could not be settled, and would be a person's."""
+    plan = Plan.draw(Options(seed=1, jobs=10_000, minutes=10.0 if form is LONG else 2.0, workers=4))
+    columns = Counter(job.column for _, job in quiet_jobs(plan.phases, form, leads=True) if job.instance == name)
+
+    assert 0 < max(columns.values()) < ReconcileSettings().column_pages * 100
 
 
 @pytest.mark.parametrize("form", [SHORT, LONG])

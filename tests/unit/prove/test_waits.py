@@ -1,8 +1,23 @@
 """What quiet jobs waited, and when that was too long."""
 
 from dataclasses import replace
+from typing import Any
 
-from oppsync_ops.prove.waits import LEAST, NO_WAITING, Beat, Outage, Phase, Wait, Waiting, figures, held_up, too_long
+import pytest
+
+from oppsync_ops.prove.waits import (
+    LEAST,
+    NO_WAITING,
+    Beat,
+    Outage,
+    Phase,
+    Wait,
+    Waiting,
+    figures,
+    held_up,
+    too_long,
+    with_lost_trials,
+)
 
 IDLE_S = 0.4
 
@@ -78,6 +93,16 @@ def test_a_job_that_was_in_the_hands_of_a_killed_worker_is_judged_apart() -> Non
 
     assert list(too_long(excused)) == []
     assert [whom for whom, _ in too_long(beyond)] == ["hit"]
+
+
+@pytest.mark.parametrize(("killed_at", "lost"), [(99.9, False), (100.0, True), (107.0, True), (107.1, False)])
+def test_a_trial_that_died_with_its_worker_holds_its_instance_up_for_a_lease(killed_at: float, lost: Any) -> None:
+    """Only where the CRM could not be reached just before: breakers are closed else."""
+    unreachable = Outage(100.0, 101.0)
+
+    found = with_lost_trials([unreachable], [unreachable], [killed_at], lease_s=25.0)
+
+    assert found == [unreachable, *([Outage(killed_at, killed_at + 25.0)] if lost else [])]
 
 
 def test_a_fault_explains_nothing_of_a_wait_that_was_too_long_before_it_struck() -> None:
