@@ -181,7 +181,9 @@ async def test_an_answer_before_the_question_proves_nothing() -> None:
 
         async def then_wait(*given: Any, **how: Any) -> Any:
             connection = await connect(*given, **how)
-            await asyncio.sleep(0.02)
+            async with asyncio.timeout(5):
+                while not connection.protocol._tail:  # noqa: ASYNC110 - the far end brings it about
+                    await asyncio.sleep(0)
             return connection
 
         connector.connect = then_wait

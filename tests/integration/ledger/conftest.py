@@ -1,7 +1,8 @@
 """The ledger's tests are run twice: as they are, and with every script aborted at each of its writes first."""
 
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import pytest
@@ -33,3 +34,20 @@ def aborts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, ledg
     ledger.config_set("appendfsync", "no")
     yield
     ledger.config_set("appendfsync", "always")
+
+
+@pytest.fixture
+def with_rights(ledger: redis.Redis, redis_url: str) -> Iterator[Callable[..., redis.Redis]]:
+    """Gives a client with these rights."""
+    clients = []
+
+    def some(*words: str, keys: str = "~*", channels: str = "&*") -> redis.Redis:
+        ledger.execute_command("ACL", "SETUSER", "some", "reset", "on", ">p", *keys.split(), "resetchannels")
+        ledger.execute_command("ACL", "SETUSER", "some", *channels.split(), "+@all", *words)
+        clients.append(redis.Redis.from_url(re.sub(r"//[^@]*@", "//some:p@", redis_url)))
+        return clients[-1]
+
+    yield some
+    for client in clients:
+        client.close()
+    ledger.execute_command("ACL", "DELUSER", "some")

@@ -110,6 +110,12 @@ class Desk:
         (first,) = taken
         return first
 
+    def a_moment_passes(self) -> None:
+        """Until Redis' clock, which the ledger reads in whole milliseconds, shows another one."""
+        before, patience = int(self.now_s() * 1000), time.monotonic() + 5
+        while int(self.now_s() * 1000) <= before:
+            assert time.monotonic() < patience, "Redis' clock stands still"
+
     def begin(self, hand: ends.Hand, job: AnyJob) -> Answer:
         """Ask to send, and wait for a slot that is near."""
         while True:

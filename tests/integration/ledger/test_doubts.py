@@ -1,7 +1,6 @@
 """Doubts in the ledger: when they are looked into, by whom, and how they end."""
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -408,7 +407,7 @@ def test_what_a_person_says_of_a_doubt_is_not_said_of_the_next_one(desk: Desk) -
     desk.run(operating.resend(job.job_id, by="one"))
     desk.run(time_passes())
     hand, _, _ = desk.send_next()
-    time.sleep(0.002)
+    desk.a_moment_passes()
     desk.run(ends.doubt(hand, attempt=ATTEMPT))
 
     adopting = operating.adopt(job.job_id, opportunity_id=9, result={}, by="two", ttl_s=60, seen=seen)
@@ -430,7 +429,7 @@ def test_a_letter_that_died_once_more_is_another_letter(desk: Desk) -> None:
     seen = int(desk.field(job, "since"))
     desk.replay(job)
     hand, _, _ = desk.send_next()
-    time.sleep(0.002)
+    desk.a_moment_passes()
     desk.bury(hand)
 
     assert operating.word(desk.run(drop(job, state=State.DEAD, seen=seen))) == "changed"

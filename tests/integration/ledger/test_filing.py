@@ -20,7 +20,7 @@ from oppsync_worker.contract.errors import InvalidJob, NotAJob
 from oppsync_worker.contract.fields import milliseconds
 from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.wire import decode, encode
-from oppsync_worker.engine.envelopes import Unreadable, prepare
+from oppsync_worker.engine.envelopes import CALL, Unreadable, prepare
 from oppsync_worker.ledger import claims, keys, operating
 from stage import claiming
 
@@ -175,7 +175,7 @@ class Filed:
 def read(raw: bytes) -> AnyJob:
     """As a worker does."""
     payload = prepare(claims.Claimed("1-1", BULK, raw))
-    args, fields, _ = json.loads(payload["body"])
+    args, fields, _ = payload[CALL]
     return decode(payload["headers"]["task"], payload["headers"]["id"], args, fields)
 
 

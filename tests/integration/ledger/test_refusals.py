@@ -1,6 +1,5 @@
 """Refused with 401 or 403: whose fault it is, told by who else is refused; one step at a time, and in any order."""
 
-import time
 from typing import Any
 
 import pytest
@@ -27,7 +26,7 @@ def refuse(desk: Desk, hand: ends.Hand) -> str:
     call = ends.refuse_credential(hand, fingerprint="one", attempt=FORBIDDEN, max_refusals=MOST)
     state = ends.ended(desk.run(call))
     # The next request is begun later than this answer came.
-    time.sleep(0.002)
+    desk.a_moment_passes()
     return str(state)
 
 
@@ -293,7 +292,7 @@ class Refusals(RuleBasedStateMachine):
     @rule(most=st.integers(1, 3))
     def send(self, most: int) -> None:
         """As many as there are hands."""
-        time.sleep(0.002)
+        self.desk.a_moment_passes()
         for hand, job in self.desk.claim(most):
             if isinstance(self.desk.begin(hand, job), Go):
                 self.in_flight.append((hand, job))  # type: ignore[arg-type]

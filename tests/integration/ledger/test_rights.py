@@ -1,6 +1,5 @@
 """The script that finds out which rights a user lacks: it names each, and changes nothing."""
 
-import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -18,23 +17,6 @@ COMMANDS = sorted(
 KEYS = ("oppsync:job:*", "oppsync:job:rights-check", "opportunities.bulk", "opportunities.bulk")
 CHANNELS = ("&celery-task-meta-*", "celery-task-meta-rights-check")
 Some = Callable[..., redis.Redis]
-
-
-@pytest.fixture
-def with_rights(ledger: redis.Redis, redis_url: str) -> Iterator[Some]:
-    """Gives a client with these rights."""
-    clients = []
-
-    def some(*words: str, keys: str = "~*", channels: str = "&*") -> redis.Redis:
-        ledger.execute_command("ACL", "SETUSER", "some", "reset", "on", ">p", *keys.split(), "resetchannels")
-        ledger.execute_command("ACL", "SETUSER", "some", *channels.split(), "+@all", *words)
-        clients.append(redis.Redis.from_url(re.sub(r"//[^@]*@", "//some:p@", redis_url)))
-        return clients[-1]
-
-    yield some
-    for client in clients:
-        client.close()
-    ledger.execute_command("ACL", "DELUSER", "some")
 
 
 def lacking(client: redis.Redis, *commands: str) -> list[str]:

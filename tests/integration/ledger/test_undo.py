@@ -1,7 +1,7 @@
 """Each kind of write is taken back exactly, whatever was there before; and where a right lacks, nearly."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
@@ -152,20 +152,9 @@ def test_writes_are_taken_back_latest_first(ledger: redis.Redis, first: str) -> 
 
 
 @pytest.fixture
-def refuse(ledger: redis.Redis, redis_url: str) -> Iterator[Any]:
+def refuse(with_rights: Callable[..., redis.Redis]) -> Callable[..., redis.Redis]:
     """Gives a client that lacks some commands."""
-    clients = []
-
-    def lacking(*commands: str) -> redis.Redis:
-        without = [f"-{command}" for command in commands]
-        ledger.execute_command("ACL", "SETUSER", "shorn", "reset", "on", ">p", "~*", "&*", "+@all", *without)
-        clients.append(redis.Redis.from_url(re.sub(r"//[^@]*@", "//shorn:p@", redis_url)))
-        return clients[-1]
-
-    yield lacking
-    for client in clients:
-        client.close()
-    ledger.execute_command("ACL", "DELUSER", "shorn")
+    return lambda *commands: with_rights(*(f"-{command}" for command in commands))
 
 
 @pytest.mark.parametrize(

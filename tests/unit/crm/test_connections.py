@@ -599,16 +599,30 @@ async def test_a_connection_that_is_given_back_rests(connector: Connector) -> No
 # --- What a connection notices ----------------------------------------------------------------------------------------
 
 
+class Counting(WatchedHandler):
+    """Tells how many bytes came."""
+
+    came = 0
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.came += len(data)
+
+
 @dataclass
 class Pair:
     """A connection, and its far end."""
 
-    ours: WatchedHandler
+    ours: "Counting"
     theirs: socket.socket
 
     async def says(self, data: bytes) -> None:
+        """Until all of it was read, or nothing is read any more."""
+        expected = self.ours.came + len(data)
         self.theirs.sendall(data)
-        await asyncio.sleep(0.01)
+        async with asyncio.timeout(5):
+            while self.ours.came < expected and self.ours.is_connected():  # noqa: ASYNC110 - whoever brings it about
+                await asyncio.sleep(0)
 
     def asks(self) -> None:
         self.ours.set_response_params(read_timeout=1)
@@ -629,7 +643,7 @@ async def pair() -> AsyncIterator[Pair]:
     near, far = socket.socketpair()
     near.setblocking(False)
     loop = asyncio.get_running_loop()
-    transport, ours = await loop.create_connection(lambda: WatchedHandler(loop), sock=near)
+    transport, ours = await loop.create_connection(lambda: Counting(loop), sock=near)
     yield Pair(ours, far)
     transport.close()
     far.close()

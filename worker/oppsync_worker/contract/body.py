@@ -78,26 +78,20 @@ def _unpacked(raw: bytes, compression: object) -> bytes:
     return text
 
 
-class TypedJson:
-    """Reads JSON in which kombu writes values that JSON has not as `{"__type__": ..., "__value__": ...}`."""
+def typed_json(text: str) -> Any:
+    """As `json.loads`, with plain values for those that JSON has not (kombu: `{"__type__": ..., "__value__": ...}`)."""
+    if "__type__" not in text and "\\u" not in text:
+        return json.loads(text)  # no decoder has to be made for it
+    return json.loads(text, object_hook=_plain)
 
-    def __init__(self) -> None:
-        self.found = False
 
-    def loads(self, text: str) -> Any:
-        """As `json.loads`, with such values as plain ones."""
-        if "__type__" not in text and "\\u" not in text:
-            return json.loads(text)  # no decoder has to be made for it
-        return json.loads(text, object_hook=self._plain)
-
-    def _plain(self, value: dict[str, Any]) -> Any:
-        if len(value) != 2 or value.keys() != {"__type__", "__value__"}:  # noqa: PLR2004 - its two names
-            return value
-        self.found = True
-        if value["__type__"] in ("datetime", "decimal") and isinstance(value["__value__"], str):
-            return value["__value__"]
-        # Of no field's type, so that the contract refuses it under the field's name.
-        return [_short(value["__type__"])]
+def _plain(value: dict[str, Any]) -> Any:
+    if len(value) != 2 or value.keys() != {"__type__", "__value__"}:  # noqa: PLR2004 - its two names
+        return value
+    if value["__type__"] in ("datetime", "decimal") and isinstance(value["__value__"], str):
+        return value["__value__"]
+    # Of no field's type, so that the contract refuses it under the field's name.
+    return [_short(value["__type__"])]
 
 
 def is_deep(value: Any, most: int = MAX_NESTED) -> bool:

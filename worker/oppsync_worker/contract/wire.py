@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final, Self
 
-from oppsync_worker.contract.body import TypedJson, body_text, is_deep, read_json
+from oppsync_worker.contract.body import body_text, is_deep, read_json, typed_json
 from oppsync_worker.contract.errors import FieldProblem, InvalidJob, NotAJob, Unreadable
 from oppsync_worker.contract.jobs import JOB_TYPES, AnyJob
 from oppsync_worker.contract.names import (
@@ -173,10 +173,6 @@ class Envelope:
     fields: dict[str, Any]
     embed: Any = None
     headers: Mapping[str, Any] = field(default_factory=dict)
-    body: str = ""
-    """The text that args, fields and embed were read from."""
-    plain: bool = True
-    """Whether Celery reads the same in that text: it stands for no values of types that JSON does not have."""
 
     @classmethod
     def open(cls, message: str | bytes) -> Self:
@@ -191,8 +187,7 @@ class Envelope:
         task = named if isinstance(named, str) else ""
         try:
             text = body_text(envelope, headers, properties)
-            typed = TypedJson()
-            args, fields, embed = _call(read_json(text, "the body", typed.loads))
+            args, fields, embed = _call(read_json(text, "the body", typed_json))
             # A text with few brackets is not deep: no need to look. How deep Python reads depends on its version.
             if text.count("[") + text.count("{") > MAX_NESTED and any(map(is_deep, (args, fields, embed or {}))):
                 raise Unreadable(Cause.UNDECODABLE, f"the body is nested deeper than {MAX_NESTED}")  # noqa: TRY301
@@ -200,7 +195,7 @@ class Envelope:
         except Unreadable as error:
             error.task = task
             raise
-        return cls(task, job_id, args, fields, embed, headers, text, not typed.found)
+        return cls(task, job_id, args, fields, embed, headers)
 
     def times(self, *, but: Collection[str] = ()) -> dict[str, Any]:
         """What Celery's headers `eta` and `expires` say, as the job's fields; but those that are decided otherwise.

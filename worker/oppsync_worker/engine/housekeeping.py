@@ -26,7 +26,7 @@ from oppsync_worker.engine.broken import BrokenKeys
 from oppsync_worker.engine.hands import Hands
 from oppsync_worker.engine.sweep import Sweep
 from oppsync_worker.ledger import claims, presence, rights
-from oppsync_worker.ledger.connect import explain
+from oppsync_worker.ledger.connect import explain, is_of_another_type
 from oppsync_worker.ledger.promoting import promote, promoted
 from oppsync_worker.ledger.scripts import Call, run_async, run_many_async
 from oppsync_worker.limits.budget import ELASTIC, HORIZON_MS, hands
@@ -222,7 +222,7 @@ class Housekeeping:
         for start in range(0, len(self._announcements), 500):
             calls = self._announcements[start : start + 500]
             for call, answer in zip(calls, await run_many_async(self._redis, calls), strict=True):
-                if isinstance(answer, ResponseError) and "WRONGTYPE" in str(answer):
+                if is_of_another_type(answer):
                     self._broken.tell([str(call.arguments[0])])
                 elif isinstance(answer, RedisError):
                     raise answer

@@ -21,6 +21,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from oppsync_worker.ledger import keys, sweeping
+from oppsync_worker.ledger.connect import is_of_another_type
 from oppsync_worker.ledger.scripts import Call, run_async
 from oppsync_worker.runner.reports import Reporter
 
@@ -162,7 +163,7 @@ class Sweep:
                         await self._hold_against(state, f"{keys.PREFIX}{state}:{instance}", found)
                     except ResponseError as error:
                         # Somebody has written to it: scripts that meet it say so, and the others are looked at.
-                        if "WRONGTYPE" not in str(error):
+                        if not is_of_another_type(error):
                             raise
         async for tags in self._pieces("claim:"):
             found.add(sweeping.laid(await self._run(sweeping.ghosts("claim", keys.LEASES, tags))))

@@ -150,6 +150,11 @@ _MARKS: Final = (
 )
 
 
+def is_of_another_type(error: object) -> bool:
+    """Whether Redis refused because a key holds a value of another type: somebody has written to it by hand."""
+    return isinstance(error, ResponseError) and "WRONGTYPE" in str(error)
+
+
 def explain(error: RedisError) -> str:
     """One line for a person: what is wrong with Redis, and what to do. Never holds the address or a password."""
     for kind, words in _EXPLANATIONS:

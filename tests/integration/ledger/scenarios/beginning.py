@@ -482,15 +482,21 @@ def a_mended_create_is_known_as_it_is_now(w: World) -> None:
     w.begin(hand, mended)
 
 
-def what_was_sent_once_stays_first_when_it_is_taken_back(w: World) -> None:
-    """Where letters are waited for, it never left its place."""
+def _sent_once_and_lost(w: World, job: UpdateOpportunity) -> ends.Hand:
+    """Claimed for its second attempt, when the sweep took it for lost; letters are waited for."""
     w.told(after_dead="wait")
-    job = update("u1", 5)
     (hand,) = w.sends(job)
     w.run(ends.reschedule(hand, delay_ms=0, attempt=ATTEMPT))
     w.promote()
     (hand,) = w.claim()
-    w.run(lose("u1", since=str(w.now)))
+    w.run(lose(job.job_id, since=str(w.now)))
+    return hand
+
+
+def what_was_sent_once_stays_first_when_it_is_taken_back(w: World) -> None:
+    """Where letters are waited for, it never left its place."""
+    job = update("u1", 5)
+    hand = _sent_once_and_lost(w, job)
     w.begin(hand, job)
     w.bury(hand)
     w.run(operating.replay("u1", by="me", writes=job.written()))
@@ -624,13 +630,8 @@ def an_interactive_update_that_is_read_late_hurries_all_the_same(w: World) -> No
 
 def what_was_sent_once_stays_first_while_it_is_held(w: World) -> None:
     """Taken back from the sweep, with its instance on hold."""
-    w.told(after_dead="wait")
     job = update("u1", 5)
-    (hand,) = w.sends(job)
-    w.run(ends.reschedule(hand, delay_ms=0, attempt=ATTEMPT))
-    w.promote()
-    (hand,) = w.claim()
-    w.run(lose("u1", since=str(w.now)))
+    hand = _sent_once_and_lost(w, job)
     w.run(operating.hold("acme", cause="asked", note=""))
     w.begin(hand, job)
 

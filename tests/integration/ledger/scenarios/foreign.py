@@ -10,7 +10,7 @@ from integration.ledger.desk import LANES
 from integration.ledger.scenarios.world import World
 from oppsync_worker.contract.errors import InvalidJob, NotAJob
 from oppsync_worker.contract.wire import decode
-from oppsync_worker.engine.envelopes import Unreadable, prepare
+from oppsync_worker.engine.envelopes import CALL, Unreadable, prepare
 from oppsync_worker.ledger.claims import Claimed
 
 _CREATE: Final = {"instance": "acme", "funnel_id": 7, "title": "T", "crm_column": 130}
@@ -43,7 +43,7 @@ def _is_taken(message: bytes) -> bool:
     """By a worker."""
     try:
         payload = prepare(Claimed("1-1", LANES[1], message))
-        args, fields, _ = json.loads(payload["body"])
+        args, fields, _ = payload[CALL]
         decode(payload["headers"]["task"], payload["headers"]["id"], args, fields)
     except (Unreadable, NotAJob, InvalidJob):
         return False

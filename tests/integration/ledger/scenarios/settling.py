@@ -39,6 +39,19 @@ def a_create_succeeds(w: World) -> None:
     w.run(recalling.as_sent(end))
 
 
+def who_succeeds_took_no_worker_down(w: World) -> None:
+    """One died over it before; that is forgotten."""
+    w.told()
+    job = create("c1")
+    w.enqueue(job)
+    w.claim()
+    w.passes(60_000)
+    w.restore()
+    (hand,) = w.claim()
+    w.begin(hand, job)
+    w.succeed(hand, 5)
+
+
 def a_record_without_a_marker_is_remembered(w: World) -> None:
     """As long as the outcome of its job."""
     w.told()

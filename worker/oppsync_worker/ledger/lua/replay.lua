@@ -2,7 +2,8 @@
 -- Send a dead letter back: attempt 1, one more replay, same job id, the outcome of before forgotten.
 -- ARGV: id, message ('' = as it was), who, the deadline of a message that was mended (ms, 0 = none), since when it was dead
 -- when they looked ('' = whatever it is by now), then the names of the fields that an update sets.
--- Returns the state the job was in; only 'dead' was replayed. 'changed' when it is another letter by now. 'superseded' when newer updates have written every field.
+-- Returns the state the job was in; only 'dead' was replayed. 'changed' when it is another letter by now. 'superseded' when
+-- newer updates have written every field.
 local id, now = ARGV[1], now_ms()
 local job = read(id)
 if not job.state then return 'unknown' end

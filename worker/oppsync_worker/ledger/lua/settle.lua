@@ -87,10 +87,13 @@ if to == 'succeeded' then
   end
   -- The attempt is the last line of the history. In the job's own entry: a key more for every job would cost more than the
   -- line. A worker that came to an end with the job was not taken down by it (`crashes`).
+  local since, opportunity_id, success, cause, detail, crashes = unpack(v, 17)
   local gone = {}
-  for i, name in ipairs({ 'cause', 'detail', 'crashes' }) do if v[19 + i] then gone[#gone + 1] = name end end
+  if cause then gone[#gone + 1] = 'cause' end
+  if detail then gone[#gone + 1] = 'detail' end
+  if crashes then gone[#gone + 1] = 'crashes' end
   succeed(job, now, message, a.opportunity_id, a.result, ttl_s, a.attempt and { 'success', a.attempt }, gone,
-    { job.state, v[17], v[18], v[19] })
+    { job.state, since, opportunity_id, success })
 elseif to == 'waiting' then
   stand_in_line(job, now, message)
 elseif to == 'dead' and own == '0' and job.key and job.state == 'queued' and redis.call('HEXISTS', key, 'digest') == 0 then
