@@ -26,7 +26,7 @@ def health(*, asks_live: bool, asks_ready: bool, as_json: bool) -> int:
     """Say whether a worker of this machine is live, and whether it is ready: 0 for yes, 1 for no.
 
     Without options both must hold. Live: its event loop turned within 20 seconds. Ready: Redis answers, and a live
-    worker knows an instance of which the credential was not refused.
+    worker is let claim jobs by it and knows an instance of which the credential was not refused.
     """
     both = asks_live == asks_ready
     told = _look(asks_live=asks_live or both, asks_ready=asks_ready or both)
