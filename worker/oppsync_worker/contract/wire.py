@@ -15,6 +15,8 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final, Self
 
+from pydantic_core import PydanticSerializationError, to_json
+
 from oppsync_worker.contract.body import body_text, is_deep, read_json, typed_json
 from oppsync_worker.contract.errors import FieldProblem, InvalidJob, NotAJob, Unreadable
 from oppsync_worker.contract.jobs import JOB_TYPES, AnyJob
@@ -79,17 +81,16 @@ def encode_with_digest(job: AnyJob) -> tuple[str, str]:
         InvalidJob: the job is larger than `MAX_JOB_BYTES`, or holds a text that is none.
     """
     fields = kwargs_of(job)
-    body = _PLAIN([[], fields, EMBED])
     try:
-        size = len(body.encode())
-    except UnicodeEncodeError:
+        body = to_json([[], fields, EMBED])
+    except PydanticSerializationError:
         # Validation refuses it; a copy with other values is never validated.
         names = tuple(name for name, value in fields.items() if not _is_text(json.dumps(value, ensure_ascii=False)))
         said = "must be valid Unicode (a lone surrogate cannot be sent)"
         raise InvalidJob(tuple(FieldProblem(name, said) for name in names)) from None
-    if size > MAX_JOB_BYTES:
-        raise InvalidJob((FieldProblem("", f"the job is {size} bytes; at most {MAX_JOB_BYTES} are accepted"),))
-    return _enveloped(job, body), _digest(job.kind, fields)
+    if len(body) > MAX_JOB_BYTES:
+        raise InvalidJob((FieldProblem("", f"the job is {len(body)} bytes; at most {MAX_JOB_BYTES} are accepted"),))
+    return _enveloped(job, body.decode()), _digest(job.kind, fields)
 
 
 def _enveloped(job: AnyJob, body: str) -> str:

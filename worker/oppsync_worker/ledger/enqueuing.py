@@ -49,6 +49,8 @@ def enqueue_in_order(jobs: Sequence[AnyJob]) -> list[Call]:
 
 def receipts(jobs: Sequence[AnyJob], answers: list[Any]) -> list[Receipt]:
     """Read the answers to `enqueue_in_order`."""
+    if len(jobs) == 1:
+        return [_receipt(jobs[0], answers[0][0])]
     return [_receipt(job, one) for job, one in zip(jobs, (one for unit in answers for one in unit), strict=True)]
 
 
