@@ -2,16 +2,20 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, Protocol
 
 from oppsync_ops.cli.output import note
 
 LINE_EVERY_S: Final = 5.0
 
-Report = Callable[[int], None]
-"""Called with how much is done by now."""
+
+class Report(Protocol):
+    """Called with how much is done by now, and of how much where that has changed."""
+
+    def __call__(self, done: int, total: int | None = None, /) -> None:
+        """`total` stands until another is told."""
 
 
 @contextmanager
@@ -26,14 +30,15 @@ def progress(what: str, total: int) -> Iterator[Report]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)
+        yield lambda done, total=None: bar.update(task, completed=done, total=total)
 
 
 def _lines(what: str, total: int) -> Report:
     last = time.monotonic()
 
-    def report(done: int) -> None:
-        nonlocal last
+    def report(done: int, of: int | None = None, /) -> None:
+        nonlocal last, total
+        total = of or total
         now = time.monotonic()
         if now - last >= LINE_EVERY_S:
             last = now

@@ -283,4 +283,4 @@ class _Screen(Teller):
     def _report(self, what: str, done: int, total: int) -> None:
         if what not in self._reports:
             self._reports[what] = self._stack.enter_context(progress(what, total))
-        self._reports[what](done)
+        self._reports[what](done, total)
