@@ -13,7 +13,11 @@ from oppsync_worker.ledger import keys
 LEARNED_FOR_MS: Final = 3_600_000
 """How long a limit that a throttle taught is believed where no worker has said it; the same figure as in the script."""
 
-_MARGIN: Final = 1.01
+
+def guard_ms(window_ms: int) -> float:
+    """What the slots of a window take longer than the window, as `lua/slots.lua` has it."""
+    return max(window_ms / 100, min(100, window_ms / 10))
+
 
 _NUMBERS: Final = frozenset(
     {
@@ -106,7 +110,7 @@ class LiveBudget:
         if self.requests is None or not self.window_ms:
             return None
         allowed = min(self.requests, self.learned) if self.learned else self.requests
-        return self.window_ms / allowed * _MARGIN if allowed else 0.0
+        return (self.window_ms + guard_ms(self.window_ms)) / allowed if allowed else 0.0
 
     def as_dict(self, now: int) -> dict[str, Any]:
         """Plain JSON values."""

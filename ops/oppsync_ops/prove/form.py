@@ -20,8 +20,8 @@ class Form:
     lease_s: float
     """How long a silent worker keeps its jobs."""
     window_s: float
-    """The budget's window. Slots are 1 % further apart than it asks for, which is all that a request may be late on its
-    way to the CRM: 0.3 s here, where a busy machine takes 0.1 s."""
+    """The budget's window. Half a percent of it is how much later one request may come to the CRM than another
+    (`lua/slots.lua`)."""
     cool_down_s: float
     read_s: float
     call_s: float

@@ -22,6 +22,8 @@ from oppsync_ops.prove.waits import Beat, Outage, Phase, Wait, Waiting, with_los
 BATCH: Final = 500
 BEAT_EVERY_S: Final = 0.1
 LOOK_EVERY_S: Final = 0.5
+LOOK_MARGIN_S: Final = 15.0
+"""How much longer than its call a look-up is left to a worker of which nothing is heard."""
 
 
 class Neighbourhood:
@@ -90,14 +92,17 @@ class Neighbourhood:
             if job_id in times
         ]
         form = self._stage.plan.form
+        kills = tuple(one.at for one in deeds if one.fault in {Fault.KILL, Fault.KILLER})
         outages = with_lost_trials(
             [Outage(one.at, one.until) for one in deeds if one.fault is not Fault.CLOCK],
             [Outage(one.at, one.until) for one in deeds if one.fault is Fault.CRM_REFUSED],
-            [one.at for one in deeds if one.fault in {Fault.KILL, Fault.KILLER}],
+            kills,
             lease_s=form.lease_s,
         )
         explained_s = form.lease_s + form.probe_after_s[-1]
-        return Waiting(tuple(waits), tuple(outages), tuple(self.beats), explained_s)
+        return Waiting(
+            tuple(waits), tuple(outages), tuple(self.beats), explained_s, kills, look_s=form.call_s + LOOK_MARGIN_S
+        )
 
     def held_up(self, hit: Container[str]) -> dict[str, float | None]:
         """When each good job of the neighbour with one refused job succeeded; not those that a fault has hit."""

@@ -28,6 +28,8 @@ RESTART_S: Final = 6.0
 BEFORE_S: Final = 0.5
 ON_ITS_WAY_S: Final = 2.0
 """A fault that strikes later than this after a job's enqueue explains nothing: it should have been done by then."""
+LOOKS_LOST: Final = 2
+"""So many look-ups for one job may have been in the hands of workers that were killed; more would be no chance."""
 
 
 class Phase(StrEnum):
@@ -90,6 +92,10 @@ class Waiting:
     explained_s: float = 40.0
     """What a fault explains beyond the time that it lasted: a lease and, for a create that was being sent, the window
     in which it is looked for."""
+    kills: tuple[float, ...] = ()
+    """When workers were killed, in seconds since 1970."""
+    look_s: float = 30.0
+    """After this, a look-up whose worker was killed is made by somebody else."""
     measured: bool = True
     """Whether there were quiet jobs to look at: a run without neighbours has none."""
 
@@ -154,6 +160,9 @@ def too_long(waiting: Waiting) -> Iterator[tuple[str, str]]:
             continue
         met = _outages(wait, waiting, ON_ITS_WAY_S)
         explained = sum(one.until - one.since + waiting.explained_s + RESTART_S for one in met)
+        # What is looked for meanwhile may be in the hands of the next worker that is killed.
+        looking = [at for at in waiting.kills if wait.began + ON_ITS_WAY_S < at <= wait.began + explained]
+        explained += waiting.look_s * min(len(looking), LOOKS_LOST)
         if wait.seconds > allowed + explained:
             yield (
                 wait.job_id,

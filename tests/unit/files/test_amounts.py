@@ -1,12 +1,18 @@
 """Amounts of money as people write them."""
 
 from decimal import Decimal
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from oppsync.files.amounts import DecimalMark, read_amount
+
+
+def test_the_marks_are_these() -> None:
+    """The command's choices are made of them."""
+    assert get_args(DecimalMark) == ("auto", "point", "comma")
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,21 @@ def test_an_unknown_name_is_answered_with_what_was_probably_meant(name: str, hin
     assert suggestion(name) == hint
 
 
+def test_a_name_without_end_is_compared_by_its_beginning() -> None:
+    """Comparing takes the square of its length."""
+    assert suggestion("expected_close_date" + "x" * 1_000) == "did you mean expectedCloseDate?"
+
+
+def test_custom_fields_that_are_none_are_told_of_and_not_mixed_with_the_defaults() -> None:
+    """The contract says what is wrong with them."""
+    assembly = Assembly({"fields": {"Origin": "web"}}, kind=Kind.CREATE, identity=Identity("none"))
+
+    line = assembly.line(Draft(3, 100, {**VALUES, "fields": ["a", "b"]}))
+
+    assert isinstance(line, BadLine)
+    assert [problem.field for problem in line.problems] == ["fields"]
+
+
 def test_names_are_known_in_both_spellings() -> None:
     """And listed in one."""
     assert NAMES["expected_close_date"] == NAMES["expectedCloseDate"] == COLUMNS["expectedclosedate"]

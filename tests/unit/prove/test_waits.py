@@ -95,6 +95,30 @@ def test_a_job_that_was_in_the_hands_of_a_killed_worker_is_judged_apart() -> Non
     assert [whom for whom, _ in too_long(beyond)] == ["hit"]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "killed_at", "found"),
+    [
+        (55.0, (), ["hit"]),
+        (55.0, (120.0,), []),
+        (58.0, (120.0,), ["hit"]),
+        (55.0, (106.9,), ["hit"]),
+        (55.0, (140.0,), ["hit"]),
+        (85.0, (115.0, 120.0), []),
+        (115.0, (115.0, 120.0, 125.0), ["hit"]),
+    ],
+)
+def test_a_worker_that_is_killed_may_have_had_its_look_up(
+    seconds: float, killed_at: tuple[float, ...], found: list[str]
+) -> None:
+    """While the job that the first fault had met was in doubt; not at the time of that fault, and not ever again."""
+    hit = Wait("hit", Phase.FIRE, "bulk", 105.0, seconds)
+    clear = waits(Phase.FIRE, IDLE_S, began=300.0)
+
+    judged = Waiting((*WELL, *clear, hit), (Outage(105.2, 106.0),), explained_s=20.0, kills=killed_at, look_s=30.0)
+
+    assert [whom for whom, _ in too_long(judged)] == found
+
+
 @pytest.mark.parametrize(("killed_at", "lost"), [(99.9, False), (100.0, True), (107.0, True), (107.1, False)])
 def test_a_trial_that_died_with_its_worker_holds_its_instance_up_for_a_lease(killed_at: float, lost: Any) -> None:
     """Only where the CRM could not be reached just before: breakers are closed else."""

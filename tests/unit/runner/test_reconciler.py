@@ -10,6 +10,7 @@ import pytest
 
 from oppsync_worker.contract.jobs import CreateOpportunity, UpdateOpportunity
 from oppsync_worker.contract.wire import encode
+from oppsync_worker.departures import current
 from oppsync_worker.errors import AttemptError, CredentialRefused, NotSent, Rejected, Seen, Throttled, Unavailable
 from oppsync_worker.instances import InstanceSettings, ReconcileSettings
 from oppsync_worker.ledger.connect import LedgerUnavailable
@@ -197,6 +198,25 @@ async def test_how_late_a_look_up_left_is_told() -> None:
     ((counted_at, late_s),) = book.late
     assert counted_at == 1
     assert 0 <= late_s < 60
+
+
+async def test_a_look_up_left_when_it_was_handed_to_the_network() -> None:
+    """Not when it was granted, nor when its list had come."""
+
+    class Slow(FakeLists):
+        async def by_lead(self, *given: Any, **more: Any) -> Any:
+            await asyncio.sleep(0.1)
+            current().leaves()
+            found = await super().by_lead(*given, **more)
+            await asyncio.sleep(0.3)
+            return found
+
+    book = FakeBook()
+
+    await done(book, Slow())
+
+    ((_, late_s),) = book.late
+    assert 0.1 <= late_s < 0.3
 
 
 async def test_a_slot_ahead_is_waited_for() -> None:

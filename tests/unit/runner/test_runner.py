@@ -14,6 +14,7 @@ import pytest
 from oppsync_worker.contract.jobs import CreateOpportunity, UpdateOpportunity
 from oppsync_worker.contract.states import Cause, State
 from oppsync_worker.contract.wire import kwargs_of
+from oppsync_worker.departures import current
 from oppsync_worker.errors import AnswerLost, AttemptError, NotSent, Rejected, Seen, Throttled, Unavailable
 from oppsync_worker.instances import InstanceSettings
 from oppsync_worker.ledger.begin import Answer, Go, Parked, Soon
@@ -329,6 +330,23 @@ async def test_how_late_a_request_left_is_told() -> None:
     ((counted_at, late_s),) = book.late
     assert counted_at == 5
     assert 2 <= late_s < 60
+
+
+async def test_a_request_left_when_it_was_handed_to_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection had to be made first; what the answer took is no matter."""
+    book, now = FakeBook([Go(1, None, 0, 0, asked_at=100.0, counted_at=5)]), [100.5]
+    monkeypatch.setattr("oppsync_worker.runner.runner.time.monotonic", lambda: now[0])
+
+    class Slow(FakeCrm):
+        async def send(self, *given: Any, **more: Any) -> Any:
+            now[0] = 101.25
+            current().leaves()
+            now[0] = 130.0
+            return await super().send(*given, **more)
+
+    await runner(book, Slow()).deliver(delivery(CREATE))
+
+    assert book.late == [(5, 1.25)]
 
 
 async def test_a_defect_before_the_job_is_begun_is_that_jobs_end() -> None:

@@ -31,7 +31,7 @@ END_PATIENCE_S: Final = 3_600.0
 """How long an end is kept in memory while Redis is away: what became of an attempt is known nowhere else."""
 
 LATE_S: Final = 0.05
-"""How late a request may leave without being counted anew: far below the margin of 1 % of any window in use."""
+"""How late a request may leave without being counted anew: half the guard of a window of 10 s (`lua/slots.lua`)."""
 
 BATCH: Final = 50
 """Scripts per round trip: together they hold Redis up for a few milliseconds at most."""
@@ -118,10 +118,11 @@ class Book:
                 return replace(begun, asked_at=asked_at) if isinstance(begun, beginning.Go) else begun
 
     async def left_late(self, instance: str, *, counted_at: int, late_s: float) -> None:
-        """A request was told to go, and left only `late_s` after that was asked for: Redis or this process was slow.
+        """A request was told to go, and left only `late_s` after that was asked for.
 
-        The CRM counts it when it comes; with its time as counted here, the window would seem over too early. Where that
-        is no news, or Redis does not take it, the margin of the pace has to do.
+        Redis or this process was slow, or a connection had to be made first. The CRM counts it when it comes; with its
+        time as counted here, the window would seem over too early. Where that is no news, or Redis does not take it,
+        the guard of the window has to do.
         """
         if late_s >= LATE_S:
             with suppress(LedgerUnavailable):

@@ -20,6 +20,7 @@ from oppsync_worker.contract.jobs import CreateOpportunity
 from oppsync_worker.contract.names import Kind
 from oppsync_worker.contract.outcomes import success
 from oppsync_worker.contract.wire import read_message
+from oppsync_worker.departures import departing
 from oppsync_worker.errors import AttemptError
 from oppsync_worker.instances import InstanceSettings
 from oppsync_worker.ledger import looking
@@ -132,9 +133,11 @@ class Reconciler:
         case = Case(look, job, instance, taken_on)
         leave = await self._may_look(case)
         if leave:
-            left_at = time.monotonic()
-            await self._ask(case, leave.absences)
-            await self._book.left_late(instance.name, counted_at=leave.counted_at, late_s=left_at - leave.asked_at)
+            granted_at = time.monotonic()
+            with departing() as departure:
+                await self._ask(case, leave.absences)
+            late_s = (departure.at or granted_at) - leave.asked_at
+            await self._book.left_late(instance.name, counted_at=leave.counted_at, late_s=late_s)
 
     async def _may_look(self, case: Case) -> LookNow | None:
         await asyncio.sleep(max(0.0, case.look.slot_ms / 1000 - case.waited_s))

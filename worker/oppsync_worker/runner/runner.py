@@ -23,6 +23,7 @@ from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.names import Kind
 from oppsync_worker.contract.states import Cause, State
 from oppsync_worker.contract.wire import decode
+from oppsync_worker.departures import departing
 from oppsync_worker.errors import AnswerLost, AttemptError, NotSent, Seen, Unavailable
 from oppsync_worker.instances import InstanceSettings
 from oppsync_worker.ledger import ends
@@ -130,13 +131,15 @@ class Runner:
                 return await self._broken(hand, bug, job.kind.value, job.instance)
             if not isinstance(begun, Go):
                 return begun
-            left_at = time.monotonic()
-            end = await self._attempt(hand, job, instance, begun, report, own=delivery.own)
+            begun_at = time.monotonic()
+            with departing() as departure:
+                end = await self._attempt(hand, job, instance, begun, report, own=delivery.own)
         finally:
             for name in names:
                 del self._under_way[name]
             over.set()
-        await self._book.left_late(job.instance, counted_at=begun.counted_at, late_s=left_at - begun.asked_at)
+        late_s = (departure.at or begun_at) - begun.asked_at
+        await self._book.left_late(job.instance, counted_at=begun.counted_at, late_s=late_s)
         return end
 
     async def _begin(

@@ -271,7 +271,7 @@ def a_window_that_is_full_is_waited_for(w: World) -> None:
     w.told(requests=2, window_ms=1_000)
     jobs = [create(f"c{n}") for n in range(4)]
     w.enqueue(*jobs)
-    for ms in (100, 400, 480, 22):
+    for ms in (100, 390, 490, 72):
         for hand in w.claim(1):
             w.begin(hand, create(hand.job_id))
         w.passes(ms)
@@ -280,7 +280,7 @@ def a_window_that_is_full_is_waited_for(w: World) -> None:
         w.promote(most=1)
     for hand in w.claim(1):
         w.begin(hand, create(hand.job_id))
-        for ms in (17, 1, 2, 1):
+        for ms in (17, 33, 1, 1):
             w.passes(ms)
             w.begin(hand, create(hand.job_id))
 

@@ -137,7 +137,7 @@ def a_clock_that_is_set_back_stops_nobody(w: World) -> None:
     w.enqueue(create("c3"))
     for hand in w.claim():
         w.begin(hand, create(hand.job_id))
-    w.passes(2_001)
+    w.passes(2_051)
     w.promote()
     for hand in w.claim():
         w.begin(hand, create(hand.job_id))

@@ -129,13 +129,20 @@ class Clockwork:
         """Time goes on, and what ends meanwhile is gone."""
         self.client.evalsha(self._pass, 0, str(ms))
 
-    def run(self, call: Call) -> tuple[Any, str]:
-        """A script's answer (or how it failed), and all that Redis holds after it."""
+    def answer(self, call: Call) -> Any:
+        """A script's answer."""
+        return self.client.evalsha(self._digest(call), 0, *packed(call))
+
+    def _digest(self, call: Call) -> str:
         digest = self._scripts.get(call.script)
         if digest is None:
             digest = self._scripts[call.script] = self.client.script_load(_OWN_CLOCK + load(call.script).text)
+        return digest
+
+    def run(self, call: Call) -> tuple[Any, str]:
+        """A script's answer (or how it failed), and all that Redis holds after it."""
         pipe = self.client.pipeline(transaction=False)
-        pipe.evalsha(digest, 0, *packed(call))
+        pipe.evalsha(self._digest(call), 0, *packed(call))
         pipe.evalsha(self._all, 0)
         answer, held = pipe.execute(raise_on_error=False)
         if isinstance(answer, redis.ResponseError):

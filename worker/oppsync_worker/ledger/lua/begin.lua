@@ -68,7 +68,7 @@ if job.state == 'sending' and job.token == tag then
   -- An earlier question was answered, and its answer lost: the worker asks anew, and has therefore not sent.
   -- Late by less than half of what its slots are further apart than they need to be, it is in time.
   local b = budget_of(instance, now)
-  local in_time_ms = b.requests > 0 and math.min(500, b.window_ms / 200) or 500
+  local in_time_ms = b.requests > 0 and math.min(500, guard_of(b.window_ms) / 2) or 500
   if now - tonumber(redis.call('HGET', job_key(id), 'sent_at') or now) > in_time_ms then
     -- Sent now, it would count in a window that is over, and a doubt about it as older than it is.
     redis.call('HINCRBY', job_key(id), 'attempts', -1)

@@ -12,9 +12,12 @@
 -- oppsync:granted              jobs in doubt whose look-up has a slot and no worker yet, by the time of the slot
 -- oppsync:slots                instance with waiting jobs or look-ups -> when to look at it again
 --
--- Slots are 1 % further apart than the window divided by its requests. Jobs come late to their slots, though, on a busy
--- machine: so the requests that were really begun are counted too, and none is begun that would be one too many in any
--- window. What is left to chance is the way from there to the CRM, and the 1 % is for that.
+-- As many slots as there are requests span the window and a guard: 1 % of it, or what 100 ms are more. Jobs come late to
+-- their slots, though, on a busy machine: so the requests that were really begun are counted too, and none is begun that
+-- would be one too many in any window and half of its guard. What is left to chance is the way from there to the CRM, and
+-- how late a request may leave without anybody being told (late.lua); the half is for that.
+
+local function guard_of(window_ms) return math.max(window_ms / 100, math.min(100, window_ms / 10)) end
 
 local function budget_of(instance, now)
   local v = redis.call('HMGET', P .. 'budget:' .. instance, 'requests', 'window_ms', 'concurrency', 'call_ms', 'next',
@@ -28,7 +31,7 @@ local function budget_of(instance, now)
   if b.learned and now - (b.learned_at or 0) < (b.learned_ms or 3600000) then
     b.requests = math.min(b.requests, math.max(b.learned, b.learned_least or 1))
   end
-  b.interval = b.requests > 0 and b.window_ms / b.requests * 1.01 or 0
+  b.interval = b.requests > 0 and (b.window_ms + guard_of(b.window_ms)) / b.requests or 0
   -- After a cool-down: half the pace, climbing back to all of it within two windows.
   local climb = 2 * b.window_ms
   if b.cool_until > 0 and now < b.cool_until + climb then
@@ -142,7 +145,7 @@ local function tally(instance, now, b)
       -- Redis' clock was set back. When they were sent is not known any more, but none was later than now.
       for _ = 1, redis.call('LLEN', sent) do redis.call('RPUSH', sent, int(now)); redis.call('LPOP', sent) end
     end
-    local early = tonumber(redis.call('LINDEX', sent, 0)) + b.window_ms - now
+    local early = tonumber(redis.call('LINDEX', sent, 0)) + b.window_ms + math.ceil(guard_of(b.window_ms) / 2) - now
     if early > 0 then return early end
     redis.call('LPOP', sent)
   end
