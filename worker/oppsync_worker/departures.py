@@ -1,40 +1,33 @@
-"""When a request left: noted where it is handed to the network, read where requests are counted against a budget.
+"""When a request leaves: told from where it is handed to the network to whoever counts it against a budget.
 
 Both ends know nothing of each other, and everything between them would have to hand it through.
 """
 
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+
+Leaves = Callable[[], None]
+"""Called when the whole request of one call was handed to the network."""
 
 
-@dataclass(slots=True)
-class Departure:
-    """When the request of one call left, on this process' monotonic clock; None before that, and when it never did."""
-
-    at: float | None = None
-
-    def leaves(self) -> None:
-        """The whole request was handed to the network now."""
-        self.at = time.monotonic()
+def _nobody() -> None:
+    return
 
 
-_CURRENT: ContextVar[Departure] = ContextVar("departure")
+_CURRENT: ContextVar[Leaves] = ContextVar("leaves", default=_nobody)
 
 
 @contextmanager
-def departing() -> Iterator[Departure]:
-    """For a call within the block."""
-    departure = Departure()
-    mark = _CURRENT.set(departure)
+def departing(leaves: Leaves) -> Iterator[None]:
+    """For the one request that is made within the block."""
+    mark = _CURRENT.set(leaves)
     try:
-        yield departure
+        yield
     finally:
         _CURRENT.reset(mark)
 
 
-def current() -> Departure:
-    """That of the call that is under way; one that nobody reads when nobody counts it."""
-    return _CURRENT.get(None) or Departure()
+def current() -> Leaves:
+    """What to call when the request that is under way leaves; it does nothing where nobody counts."""
+    return _CURRENT.get()

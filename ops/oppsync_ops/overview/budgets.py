@@ -9,15 +9,10 @@ from redis import Redis
 from oppsync_ops.jobs.entries import text
 from oppsync_ops.jobs.moments import iso, moment
 from oppsync_worker.ledger import keys
+from oppsync_worker.limits.budget import guard_ms
 
 LEARNED_FOR_MS: Final = 3_600_000
 """How long a limit that a throttle taught is believed where no worker has said it; the same figure as in the script."""
-
-
-def guard_ms(window_ms: int) -> float:
-    """What the slots of a window take longer than the window, as `lua/slots.lua` has it."""
-    return max(window_ms / 100, min(100, window_ms / 10))
-
 
 _NUMBERS: Final = frozenset(
     {

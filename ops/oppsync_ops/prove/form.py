@@ -20,8 +20,8 @@ class Form:
     lease_s: float
     """How long a silent worker keeps its jobs."""
     window_s: float
-    """The budget's window. Half a percent of it is how much later one request may come to the CRM than another
-    (`lua/slots.lua`)."""
+    """The budget's window. 0.5 % of it, less 50 ms, is how much longer one request may be under way to the CRM
+    than another (ADR 0006)."""
     cool_down_s: float
     read_s: float
     call_s: float

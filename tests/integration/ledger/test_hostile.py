@@ -99,11 +99,43 @@ def test_a_request_that_left_late_is_counted_when_it_left(desk: Desk) -> None:
     sent = f"{keys.PREFIX}sent:acme"
     assert desk.client.lrange(sent, 0, -1) == [b"%d" % go.counted_at, b"%d" % second.counted_at]
 
-    moved = desk.run(left_late("acme", counted_at=go.counted_at, late_ms=700))
+    a_second_ago = go.counted_at - 1_000
+    desk.client.lset(sent, 0, str(a_second_ago))
+
+    moved = desk.run(left_late("acme", counted_at=a_second_ago, late_ms=700))
 
     assert moved == 1
-    assert desk.client.lrange(sent, 0, -1) == [b"%d" % (go.counted_at + 700), b"%d" % second.counted_at]
+    assert desk.client.lrange(sent, 0, -1) == [b"%d" % (a_second_ago + 700), b"%d" % second.counted_at]
     assert desk.run(left_late("acme", counted_at=1, late_ms=700)) == 0, "one that nobody remembers"
+
+
+def test_a_request_that_was_granted_twice_counts_from_the_second_time(desk: Desk) -> None:
+    """Its worker did not hear the first answer, so it has not left before; and what it tells of being late is found."""
+    desk.run(told("acme", requests=2, window_ms=60_000))
+    desk.enqueue(deal())
+    hand, job, first = desk.send_next()
+    desk.a_moment_passes()
+
+    second = begun(desk.run(begin(hand, job, horizon_ms=250, number=next(desk.questions))))
+
+    assert isinstance(second, Go)
+    assert second.counted_at > first.counted_at
+    sent = f"{keys.PREFIX}sent:acme"
+    assert desk.client.lrange(sent, 0, -1) == [b"%d" % second.counted_at]
+    assert int(desk.client.hget(keys.job(job.job_id), "sent_at") or 0) == second.counted_at
+    assert desk.run(left_late("acme", counted_at=second.counted_at, late_ms=1)) == 1
+
+
+def test_nothing_leaves_in_the_future(desk: Desk) -> None:
+    """Being late is counted from the question, which Redis may have got late."""
+    desk.run(told("acme", requests=2, window_ms=60_000))
+    desk.enqueue(deal())
+    _, _, go = desk.send_next()
+
+    desk.run(left_late("acme", counted_at=go.counted_at, late_ms=50_000))
+
+    (at,) = desk.client.lrange(f"{keys.PREFIX}sent:acme", 0, -1)
+    assert go.counted_at <= int(at) <= desk.now_s() * 1000
 
 
 def test_a_clock_that_was_set_back_stops_no_instance(desk: Desk) -> None:

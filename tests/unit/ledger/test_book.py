@@ -87,20 +87,11 @@ async def test_a_ledger_that_forgets_again_and_again_is_given_up() -> None:
     assert len(answers.asked) == 10
 
 
-@pytest.mark.parametrize("late_s", [books.LATE_S, 2.5])
-async def test_a_late_leaving_is_told_in_milliseconds(late_s: float) -> None:
-    """From where it is news."""
+@pytest.mark.parametrize(("late_s", "late_ms"), [(0.05, 50), (2.5, 2_500), (0.0501, 51)])
+async def test_a_late_leaving_is_told_in_milliseconds(late_s: float, late_ms: int) -> None:
+    """None of them too few."""
     answers = Answers(1)
 
     await book(answers).left_late("acme", counted_at=5, late_s=late_s)
 
-    assert answers.asked == [Call("late", ("acme", 5, int(late_s * 1000)))]
-
-
-async def test_a_leaving_in_time_is_not_told() -> None:
-    """It would be a round trip for nothing."""
-    answers = Answers()
-
-    await book(answers).left_late("acme", counted_at=5, late_s=books.LATE_S * 0.99)
-
-    assert answers.asked == []
+    assert answers.asked == [Call("late", ("acme", 5, late_ms))]

@@ -13,6 +13,7 @@ import pytest
 from oppsync_worker.contract.jobs import CreateOpportunity
 from oppsync_worker.contract.wire import encode
 from oppsync_worker.crm.marks import Mark
+from oppsync_worker.departures import current
 from oppsync_worker.errors import AttemptError, CredentialRefused, NotSent, Rejected, Seen, Throttled, Unavailable
 from oppsync_worker.instances import InstanceSettings, ReconcileSettings, RetrySettings
 from oppsync_worker.ledger.connect import LedgerUnavailable
@@ -23,7 +24,7 @@ from oppsync_worker.observe.context import JobContext, job_context
 from oppsync_worker.policy.evidence import Window
 from oppsync_worker.policy.inquiry import Inquiry, Last, Source, Tally
 from oppsync_worker.policy.reconcile import Adopt, Again, AskPerson, Errand, Question, Resend
-from oppsync_worker.runner import lookups, reconciler
+from oppsync_worker.runner import counting, lookups, reconciler
 from oppsync_worker.runner.lookups import Judged, judge, line
 from oppsync_worker.runner.reconciler import Case, Reconciler
 from oppsync_worker.runner.reports import Looked
@@ -79,6 +80,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The reconciler's."""
     made = Clock()
     monkeypatch.setattr(reconciler, "time", made)
+    monkeypatch.setattr(counting, "time", made)
     monkeypatch.setattr(reconciler, "asyncio", made)
     monkeypatch.setattr(lookups, "datetime", SimpleNamespace(now=lambda _: NOW))
     return made
@@ -143,6 +145,7 @@ class World:
 
     def _show(self, *asked: Any) -> Any:
         self.asked.append(asked)
+        current()()
         self.context = job_context.get()
         self.clock.now += self.call_s
         if isinstance(self.shown, Exception):

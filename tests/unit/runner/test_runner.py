@@ -90,6 +90,7 @@ class FakeCrm:
 
     async def send(self, job: Any, instance: InstanceSettings, **given: Any) -> Found:
         self.sent.append({"job": job, "instance": instance, **given})
+        current()()
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -340,9 +341,9 @@ async def test_a_request_left_when_it_was_handed_to_the_network(monkeypatch: pyt
     class Slow(FakeCrm):
         async def send(self, *given: Any, **more: Any) -> Any:
             now[0] = 101.25
-            current().leaves()
+            found = await super().send(*given, **more)
             now[0] = 130.0
-            return await super().send(*given, **more)
+            return found
 
     await runner(book, Slow()).deliver(delivery(CREATE))
 

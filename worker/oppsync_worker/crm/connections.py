@@ -32,7 +32,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
-from oppsync_worker.departures import Departure, current
+from oppsync_worker.departures import current
 
 if TYPE_CHECKING:
     import ssl
@@ -82,7 +82,7 @@ class Use:
         self.shared = frozenset(protocol.carried.intersection(self.subjects))
         protocol.calls += 1
         protocol.kind = self.kind
-        protocol.departure = current()
+        protocol.leaves = current()
         protocol.carried.update(self.subjects)
         protocol.vouched = False
         self._protocol = protocol
@@ -112,7 +112,7 @@ class WatchedHandler(ResponseHandler):
         self.vouched = False
         self.resting = False
         self.early = False
-        self.departure = Departure()
+        self.leaves = current()
         self._asked = False
 
     def set_response_params(self, **params: Any) -> None:
@@ -125,7 +125,7 @@ class WatchedHandler(ResponseHandler):
     def start_timeout(self) -> None:
         """The request was handed to the socket in full."""
         self._asked = True
-        self.departure.leaves()
+        self.leaves()
         super().start_timeout()
 
     def data_received(self, data: bytes) -> None:

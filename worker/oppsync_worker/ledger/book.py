@@ -6,6 +6,7 @@ script finds a stale claim and changes nothing that it should not.
 
 import asyncio
 import itertools
+import math
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -29,9 +30,6 @@ MOST_PAUSE_S: Final = 2.0
 
 END_PATIENCE_S: Final = 3_600.0
 """How long an end is kept in memory while Redis is away: what became of an attempt is known nowhere else."""
-
-LATE_S: Final = 0.05
-"""How late a request may leave without being counted anew: half the guard of a window of 10 s (`lua/slots.lua`)."""
 
 BATCH: Final = 50
 """Scripts per round trip: together they hold Redis up for a few milliseconds at most."""
@@ -121,12 +119,12 @@ class Book:
         """A request was told to go, and left only `late_s` after that was asked for.
 
         Redis or this process was slow, or a connection had to be made first. The CRM counts it when it comes; with its
-        time as counted here, the window would seem over too early. Where that is no news, or Redis does not take it,
-        the guard of the window has to do.
+        time as counted here, the window would seem over too early. Where Redis does not take it, the guard of the
+        window has to do.
         """
-        if late_s >= LATE_S:
-            with suppress(LedgerUnavailable):
-                await self.surely(beginning.left_late(instance, counted_at=counted_at, late_ms=int(late_s * 1000)))
+        with suppress(LedgerUnavailable):
+            late_ms = math.ceil(late_s * 1000)
+            await self.surely(beginning.left_late(instance, counted_at=counted_at, late_ms=late_ms))
 
     async def settle(self, call: Call, *, stopping: asyncio.Event | None = None) -> State | None:
         """Write an end of an attempt; None when the claim was stale and nothing changed.

@@ -22,6 +22,20 @@ MARGIN_MS: Final = 15_000
 """How much longer than its deadline a call counts as in flight when its worker is never heard of again."""
 
 
+UNTOLD_S: Final = 0.05
+"""What a request may leave late without anybody being told where the window is long: telling is a call to Redis."""
+
+
+def guard_ms(window_ms: float) -> float:
+    """What the slots of a window take longer than the window, as `lua/slots.lua` has it."""
+    return max(window_ms / 100, min(100.0, window_ms / 10))
+
+
+def untold_s(budget: BudgetSettings) -> float:
+    """How late a request may leave without anybody being told: at most half of what is kept of the window's guard."""
+    return min(UNTOLD_S, guard_ms(budget.window_seconds * 1000) / 4000)
+
+
 def learned_least(budget: BudgetSettings) -> int:
     """Requests per window that an instance keeps, however small a limit its answers disclose."""
     return max(1, math.ceil(budget.requests * budget.learned_min_share))

@@ -20,7 +20,6 @@ from oppsync_worker.contract.jobs import CreateOpportunity
 from oppsync_worker.contract.names import Kind
 from oppsync_worker.contract.outcomes import success
 from oppsync_worker.contract.wire import read_message
-from oppsync_worker.departures import departing
 from oppsync_worker.errors import AttemptError
 from oppsync_worker.instances import InstanceSettings
 from oppsync_worker.ledger import looking
@@ -35,6 +34,7 @@ from oppsync_worker.limits.budget import HORIZON_MS
 from oppsync_worker.observe.context import handling
 from oppsync_worker.policy.inquiry import Inquiry, Source
 from oppsync_worker.policy.reconcile import Adopt, Again, AskPerson, Errand, Question, Resend, next_errand
+from oppsync_worker.runner.counting import Counting
 from oppsync_worker.runner.lookups import Judged, Listing, Lists, judge, line
 from oppsync_worker.runner.reports import Looked, Report, Reporter
 
@@ -133,11 +133,8 @@ class Reconciler:
         case = Case(look, job, instance, taken_on)
         leave = await self._may_look(case)
         if leave:
-            granted_at = time.monotonic()
-            with departing() as departure:
+            async with Counting(self._book, instance, counted_at=leave.counted_at, asked_at=leave.asked_at):
                 await self._ask(case, leave.absences)
-            late_s = (departure.at or granted_at) - leave.asked_at
-            await self._book.left_late(instance.name, counted_at=leave.counted_at, late_s=late_s)
 
     async def _may_look(self, case: Case) -> LookNow | None:
         await asyncio.sleep(max(0.0, case.look.slot_ms / 1000 - case.waited_s))

@@ -23,7 +23,6 @@ from oppsync_worker.contract.jobs import AnyJob
 from oppsync_worker.contract.names import Kind
 from oppsync_worker.contract.states import Cause, State
 from oppsync_worker.contract.wire import decode
-from oppsync_worker.departures import departing
 from oppsync_worker.errors import AnswerLost, AttemptError, NotSent, Seen, Unavailable
 from oppsync_worker.instances import InstanceSettings
 from oppsync_worker.ledger import ends
@@ -34,6 +33,7 @@ from oppsync_worker.ledger.recalling import Sent
 from oppsync_worker.limits.budget import HORIZON_MS
 from oppsync_worker.observe.context import handling
 from oppsync_worker.policy.verdicts import Doubt, decide
+from oppsync_worker.runner.counting import Counting
 from oppsync_worker.runner.ends import Abandoned, Dead, Done, End, Parked
 from oppsync_worker.runner.lately import Lately
 from oppsync_worker.runner.reports import Report, Reporter
@@ -131,15 +131,12 @@ class Runner:
                 return await self._broken(hand, bug, job.kind.value, job.instance)
             if not isinstance(begun, Go):
                 return begun
-            begun_at = time.monotonic()
-            with departing() as departure:
+            async with Counting(self._book, instance, counted_at=begun.counted_at, asked_at=begun.asked_at):
                 end = await self._attempt(hand, job, instance, begun, report, own=delivery.own)
         finally:
             for name in names:
                 del self._under_way[name]
             over.set()
-        late_s = (departure.at or begun_at) - begun.asked_at
-        await self._book.left_late(job.instance, counted_at=begun.counted_at, late_s=late_s)
         return end
 
     async def _begin(

@@ -66,10 +66,10 @@ if job.state == 'dead' and redis.call('HGET', job_key(id), 'cause') == 'lost' th
 end
 if job.state == 'sending' and job.token == tag then
   -- An earlier question was answered, and its answer lost: the worker asks anew, and has therefore not sent.
-  -- Late by less than half of what its slots are further apart than they need to be, it is in time.
   local b = budget_of(instance, now)
   local in_time_ms = b.requests > 0 and math.min(500, guard_of(b.window_ms) / 2) or 500
-  if now - tonumber(redis.call('HGET', job_key(id), 'sent_at') or now) > in_time_ms then
+  local counted = redis.call('HGET', job_key(id), 'sent_at') or int(now)
+  if now - tonumber(counted) > in_time_ms then
     -- Sent now, it would count in a window that is over, and a doubt about it as older than it is.
     redis.call('HINCRBY', job_key(id), 'attempts', -1)
     free_slot(job, now)
@@ -77,6 +77,8 @@ if job.state == 'sending' and job.token == tag then
     let_go(tag)
     return { 'waiting' }
   end
+  counts_from(instance, counted, now)
+  redis.call('HSET', job_key(id), 'sent_at', int(now))
   if job.record then opportunity_id = job.record:sub(4) end
   return going(job.record and overtaken(job, fields) or {}, tries())
 elseif job.state == 'sending' and not owns(job.token) and job.kind == CREATE then

@@ -13,6 +13,16 @@ local function now_ms()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
+-- A request that was counted leaves only at `at`: the CRM counts it then, and its window is over so much later. Returns 1, or
+-- 0 when it is counted no more.
+local function counts_from(instance, counted, at)
+  local sent = P .. 'sent:' .. instance
+  local place = redis.call('LPOS', sent, counted)
+  if not place then return 0 end
+  redis.call('LSET', sent, place, int(math.max(tonumber(counted), math.min(at, now_ms()))))
+  return 1
+end
+
 local function job_key(id) return P .. 'job:' .. id end
 local function claim_key(tag) return P .. 'claim:' .. tag end
 local function queue_of(lane) return 'opportunities.' .. lane end

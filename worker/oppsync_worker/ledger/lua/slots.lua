@@ -12,10 +12,10 @@
 -- oppsync:granted              jobs in doubt whose look-up has a slot and no worker yet, by the time of the slot
 -- oppsync:slots                instance with waiting jobs or look-ups -> when to look at it again
 --
--- As many slots as there are requests span the window and a guard: 1 % of it, or what 100 ms are more. Jobs come late to
--- their slots, though, on a busy machine: so the requests that were really begun are counted too, and none is begun that
--- would be one too many in any window and half of its guard. What is left to chance is the way from there to the CRM, and
--- how late a request may leave without anybody being told (late.lua); the half is for that.
+-- As many slots as there are requests span the window and a guard: 1 % of the window, and at least 100 ms (a tenth of it, if
+-- that is less). Jobs come late to their slots, though, on a busy machine: so the requests that were really begun are counted
+-- too, and none is begun that would be one too many in any window and half of its guard. What is left to chance is the way
+-- from there to the CRM, and how late a request may leave without anybody being told (late.lua); the half is for that.
 
 local function guard_of(window_ms) return math.max(window_ms / 100, math.min(100, window_ms / 10)) end
 
@@ -150,7 +150,8 @@ local function tally(instance, now, b)
     redis.call('LPOP', sent)
   end
   redis.call('RPUSH', sent, int(now))
-  redis.call('PEXPIRE', sent, int(b.window_ms * 2))
+  -- Two minutes more: so late may one be told to have left.
+  redis.call('PEXPIRE', sent, int(b.window_ms * 2 + 120000))
   return 0
 end
 
