@@ -8,6 +8,8 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from types import FrameType, TracebackType
 from typing import Final, Self
 
 LAST_LINES: Final = 5
+AGAIN_S: Final = 0.05
 FOREIGN: Final = ("SPRINTHUB_", "OPPSYNC_", "SENTRY_", "CELERY_", "REDIS_")
 """Variables that a shell may have set for real instances or for error reporting."""
 
@@ -26,7 +29,11 @@ def clean_environ(**given: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block as Ctrl-C does, so that every process in it is ended too."""
+    """SIGTERM and SIGHUP end the block as Ctrl-C does, so that every process in it is ended too.
+
+    A signal that comes while a destructor runs raises there, and Python drops what a destructor raises: the signal would
+    be lost, and the block go on. It is given once more then.
+    """
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -34,10 +41,37 @@ def stoppable() -> Iterator[None]:
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     former = {number: signal.signal(number, stop) for number in numbers}
     try:
-        yield
+        with _not_dropped():
+            yield
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _not_dropped() -> Iterator[None]:
+    within, one_at_a_time = True, threading.Lock()
+    usual = sys.unraisablehook
+
+    def again() -> None:
+        with one_at_a_time:
+            if within:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    def dropped(unraisable: "sys.UnraisableHookArgs") -> None:
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            # Raised in here it would be dropped as well.
+            threading.Timer(AGAIN_S, again).start()
+        else:
+            usual(unraisable)
+
+    sys.unraisablehook = dropped
+    try:
+        yield
+    finally:
+        with one_at_a_time:
+            within = False
+        sys.unraisablehook = usual
 
 
 class ProcessEnded(RuntimeError):

@@ -3,11 +3,12 @@
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from oppsync_ops.processes import Child, ProcessEnded, Processes, clean_environ
+from oppsync_ops.processes import Child, ProcessEnded, Processes, clean_environ, stoppable
 from stage import eventually
 
 FORKS = """
@@ -49,6 +50,48 @@ def test_a_child_that_was_killed_is_forgotten(tmp_path: Path) -> None:
 
         assert child.process.returncode == -signal.SIGKILL
         assert processes._children == []
+
+
+class Dying:
+    """Its destructor is interrupted, or fails."""
+
+    def __init__(self, number: int | None) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        if self.number is None:
+            raise ZeroDivisionError
+        os.kill(os.getpid(), self.number)
+        for _ in range(10_000):
+            pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_signal_that_met_a_destructor_is_not_lost(number: signal.Signals, times: int) -> None:
+    """Python drops what a destructor raises; whoever pressed Ctrl-C did not."""
+
+    def work() -> None:
+        with stoppable():
+            for _ in range(times):
+                del [Dying(number)][0]
+            time.sleep(20)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+
+
+def test_what_else_a_destructor_raises_is_told_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nobody is stopped by it, nor after the block."""
+    told: list[type[BaseException]] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: told.append(unraisable.exc_type))
+    usual = sys.unraisablehook
+
+    with stoppable():
+        del [Dying(None)][0]
+
+    assert told == [ZeroDivisionError]
+    assert sys.unraisablehook is usual
 
 
 def test_nothing_that_is_meant_for_real_instances_reaches_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
