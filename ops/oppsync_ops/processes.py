@@ -31,8 +31,8 @@ def clean_environ(**given: str) -> dict[str, str]:
 def stoppable() -> Iterator[None]:
     """SIGTERM and SIGHUP end the block as Ctrl-C does, so that every process in it is ended too.
 
-    A signal that comes while a destructor runs raises there, and Python drops what a destructor raises: the signal would
-    be lost, and the block go on. It is given once more then.
+    A signal that comes while a destructor runs raises there, and Python drops what a destructor raises: the signal
+    would be lost, and the block go on. It is given once more then.
     """
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
