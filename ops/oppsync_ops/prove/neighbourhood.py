@@ -87,14 +87,7 @@ class Neighbourhood:
         hit = {one.job_id for one in requests if one.fault and not one.fault.startswith(SPARED)}
         times = self._many.times(list(self._phase_of))
         waits = [
-            Wait(
-                job_id,
-                phase,
-                (job := self._producers.handed.jobs[job_id]).lane,
-                *times[job_id],
-                hit=job_id in hit,
-                creates=job.version == 0,
-            )
+            Wait(job_id, phase, self._producers.handed.jobs[job_id].lane, *times[job_id], hit=job_id in hit)
             for job_id, phase in self._phase_of.items()
             if job_id in times
         ]

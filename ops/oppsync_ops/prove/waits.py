@@ -51,8 +51,6 @@ class Wait:
     seconds: float | None
     hit: bool = False
     """A fault of the CRM struck its own request."""
-    creates: bool = False
-    """Lost, a create is looked for; an update is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +160,8 @@ def too_long(waiting: Waiting) -> Iterator[tuple[str, str]]:
             continue
         met = _outages(wait, waiting, ON_ITS_WAY_S)
         explained = sum(one.until - one.since + waiting.explained_s + RESTART_S for one in met)
-        # What is looked for meanwhile may be in the hands of the next worker that is killed.
-        looking = [
-            at for at in waiting.kills if wait.creates and wait.began + ON_ITS_WAY_S < at <= wait.began + explained
-        ]
+        # Quiet jobs are creates. What is looked for meanwhile may be in the hands of the next worker that is killed.
+        looking = [at for at in waiting.kills if wait.began + ON_ITS_WAY_S < at <= wait.began + explained]
         explained += waiting.look_s * min(len(looking), LOOKS_LOST)
         if wait.seconds > allowed + explained:
             yield (

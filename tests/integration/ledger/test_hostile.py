@@ -48,7 +48,7 @@ class TestALeaveWhoseAnswerWasLost:
         job = deal()
         desk.enqueue(job)
         hand, _, _ = desk.send_next()
-        desk.client.hincrby(keys.job(job.job_id), "sent_at", -50_000)
+        desk.client.hincrby(keys.job(job.job_id), "since", -50_000)
 
         assert desk.begin(hand, job) == Parked(State.WAITING, "waiting")
 
@@ -65,7 +65,7 @@ class TestALeaveWhoseAnswerWasLost:
         job = deal()
         desk.enqueue(job)
         hand, _, _ = desk.send_next()
-        desk.client.hincrby(keys.job(job.job_id), "sent_at", -100)
+        desk.client.hincrby(keys.job(job.job_id), "since", -100)
 
         assert desk.begin(hand, job) == Parked(State.WAITING, "waiting")
 
@@ -77,7 +77,7 @@ class TestALeaveWhoseAnswerWasLost:
         hand, _ = desk.one()
         question = begin(hand, job, horizon_ms=250, number=next(desk.questions))
         assert isinstance(begun(desk.run(question)), Go)
-        desk.client.hincrby(keys.job(job.job_id), "sent_at", -long_ago_ms)
+        desk.client.hincrby(keys.job(job.job_id), "since", -long_ago_ms)
 
         late = begun(desk.run(question))
 

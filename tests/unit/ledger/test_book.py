@@ -1,5 +1,6 @@
 """The ledger as a worker writes it: the seconds of its clock become the scripts' milliseconds."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -87,11 +88,17 @@ async def test_a_ledger_that_forgets_again_and_again_is_given_up() -> None:
     assert len(answers.asked) == 10
 
 
+async def everything_else() -> None:
+    """Until what was begun beside it is done."""
+    await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+
+
 @pytest.mark.parametrize(("late_s", "late_ms"), [(0.05, 50), (2.5, 2_500), (0.0501, 51)])
 async def test_a_late_leaving_is_told_in_milliseconds(late_s: float, late_ms: int) -> None:
     """None of them too few."""
     answers = Answers(1)
 
-    await book(answers).left_late("acme", counted_at=5, late_s=late_s)
+    book(answers).left_late("acme", counted_at=5, late_s=late_s)
+    await everything_else()
 
     assert answers.asked == [Call("late", ("acme", 5, late_ms))]

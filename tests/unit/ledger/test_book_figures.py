@@ -180,16 +180,19 @@ async def test_a_late_start_is_told_in_milliseconds(world: World, book: Book, la
     """Whether it is news was decided before."""
     world.answers = [b"1"]
 
-    await book.left_late("acme", counted_at=77, late_s=late_s)
+    book.left_late("acme", counted_at=77, late_s=late_s)
+    await asyncio.gather(*book._tellings)
 
     assert world.calls == [sent(beginning.left_late("acme", counted_at=77, late_ms=late_ms))]
 
 
 async def test_a_late_start_that_redis_does_not_take_is_left_to_the_margin(world: World, book: Book) -> None:
     """The job's end must not be lost over it."""
-    await book.left_late("acme", counted_at=77, late_s=1.0)
+    book.left_late("acme", counted_at=77, late_s=1.0)
+    await asyncio.gather(*book._tellings)
 
     assert len(world.calls) > 1
+    assert not book._tellings
 
 
 # --- Replicas --------------------------------------------------------------------------------------------------------

@@ -111,14 +111,12 @@ def test_a_worker_that_is_killed_may_have_had_its_look_up(
     seconds: float, killed_at: tuple[float, ...], found: list[str]
 ) -> None:
     """While the job that the first fault had met was in doubt; not at the time of that fault, and not ever again."""
-    hit = Wait("hit", Phase.FIRE, "bulk", 105.0, seconds, creates=True)
+    hit = Wait("hit", Phase.FIRE, "bulk", 105.0, seconds)
     clear = waits(Phase.FIRE, IDLE_S, began=300.0)
 
     judged = Waiting((*WELL, *clear, hit), (Outage(105.2, 106.0),), explained_s=20.0, kills=killed_at, look_s=30.0)
 
     assert [whom for whom, _ in too_long(judged)] == found
-    update = replace(judged, waits=tuple(replace(one, creates=False) for one in judged.waits))
-    assert [whom for whom, _ in too_long(update)] == ["hit"], "nobody looks for an update"
 
 
 @pytest.mark.parametrize(("killed_at", "lost"), [(99.9, False), (100.0, True), (107.0, True), (107.1, False)])

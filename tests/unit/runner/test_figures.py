@@ -116,7 +116,7 @@ class World:
     async def release(self, tag: str) -> None:
         self.released.append(tag)
 
-    async def left_late(self, instance: str, *, counted_at: int, late_s: float) -> None:
+    def left_late(self, instance: str, *, counted_at: int, late_s: float) -> None:
         self.late.append((instance, counted_at, late_s))
 
     # The CRM.

@@ -130,7 +130,7 @@ class World:
             return self.leaves.pop(0)
         return self.answers.pop(0) if self.answers else str(call.arguments[2]).encode()
 
-    async def left_late(self, instance: str, *, counted_at: int, late_s: float) -> None:
+    def left_late(self, instance: str, *, counted_at: int, late_s: float) -> None:
         self.late.append((instance, counted_at, late_s))
 
     async def owners(self, instance: str, ids: list[int]) -> dict[int, str]:

@@ -74,7 +74,7 @@ class FakeBook:
         # As the ledger does: whoever has it has it.
         return b"taken" if to == "succeeded" and pairs[1] in self.taken else str(to).encode()
 
-    async def left_late(self, _: str, *, counted_at: int, late_s: float) -> None:
+    def left_late(self, _: str, *, counted_at: int, late_s: float) -> None:
         self.late.append((counted_at, late_s))
 
     async def owners(self, _: str, ids: list[int]) -> dict[int, str]:

@@ -67,7 +67,7 @@ class FakeBook:
     async def release(self, tag: str) -> None:
         self.released.append(tag)
 
-    async def left_late(self, _: str, *, counted_at: int, late_s: float) -> None:
+    def left_late(self, _: str, *, counted_at: int, late_s: float) -> None:
         self.late.append((counted_at, late_s))
 
 

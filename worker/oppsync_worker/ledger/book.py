@@ -86,6 +86,7 @@ class Book:
         self._patience_s = patience_s
         self._replicas = replicas or Replicas()
         self._asked: list[tuple[Call, asyncio.Future[Any]]] = []
+        self._tellings: set[asyncio.Task[None]] = set()
         self._flushing: asyncio.Task[None] | None = None
         self._questions = itertools.count(1)
         self.heard = 0
@@ -115,16 +116,21 @@ class Book:
             if not isinstance(begun, beginning.Stale):
                 return replace(begun, asked_at=asked_at) if isinstance(begun, beginning.Go) else begun
 
-    async def left_late(self, instance: str, *, counted_at: int, late_s: float) -> None:
+    def left_late(self, instance: str, *, counted_at: int, late_s: float) -> None:
         """A request was told to go, and left only `late_s` after that was asked for.
 
         Redis or this process was slow, or a connection had to be made first. The CRM counts it when it comes; with its
-        time as counted here, the window would seem over too early. Where Redis does not take it, the guard of the
-        window has to do.
+        time as counted here, the window would seem over too early. Nobody waits for the telling; where Redis does not
+        take it, the guard of the window has to do.
         """
+        call = beginning.left_late(instance, counted_at=counted_at, late_ms=math.ceil(late_s * 1000))
+        telling = asyncio.create_task(self._tell(call))
+        self._tellings.add(telling)
+        telling.add_done_callback(self._tellings.discard)
+
+    async def _tell(self, call: Call) -> None:
         with suppress(LedgerUnavailable):
-            late_ms = math.ceil(late_s * 1000)
-            await self.surely(beginning.left_late(instance, counted_at=counted_at, late_ms=late_ms))
+            await self.surely(call)
 
     async def settle(self, call: Call, *, stopping: asyncio.Event | None = None) -> State | None:
         """Write an end of an attempt; None when the claim was stale and nothing changed.

@@ -34,7 +34,7 @@ from oppsync_worker.limits.budget import HORIZON_MS
 from oppsync_worker.observe.context import handling
 from oppsync_worker.policy.inquiry import Inquiry, Source
 from oppsync_worker.policy.reconcile import Adopt, Again, AskPerson, Errand, Question, Resend, next_errand
-from oppsync_worker.runner.counting import Counting
+from oppsync_worker.runner.counting import counting
 from oppsync_worker.runner.lookups import Judged, Listing, Lists, judge, line
 from oppsync_worker.runner.reports import Looked, Report, Reporter
 
@@ -133,7 +133,7 @@ class Reconciler:
         case = Case(look, job, instance, taken_on)
         leave = await self._may_look(case)
         if leave:
-            async with Counting(self._book, instance, counted_at=leave.counted_at, asked_at=leave.asked_at):
+            with counting(self._book, instance, counted_at=leave.counted_at, asked_at=leave.asked_at):
                 await self._ask(case, leave.absences)
 
     async def _may_look(self, case: Case) -> LookNow | None:

@@ -33,7 +33,7 @@ from oppsync_worker.ledger.recalling import Sent
 from oppsync_worker.limits.budget import HORIZON_MS
 from oppsync_worker.observe.context import handling
 from oppsync_worker.policy.verdicts import Doubt, decide
-from oppsync_worker.runner.counting import Counting
+from oppsync_worker.runner.counting import counting
 from oppsync_worker.runner.ends import Abandoned, Dead, Done, End, Parked
 from oppsync_worker.runner.lately import Lately
 from oppsync_worker.runner.reports import Report, Reporter
@@ -131,7 +131,7 @@ class Runner:
                 return await self._broken(hand, bug, job.kind.value, job.instance)
             if not isinstance(begun, Go):
                 return begun
-            async with Counting(self._book, instance, counted_at=begun.counted_at, asked_at=begun.asked_at):
+            with counting(self._book, instance, counted_at=begun.counted_at, asked_at=begun.asked_at):
                 end = await self._attempt(hand, job, instance, begun, report, own=delivery.own)
         finally:
             for name in names:

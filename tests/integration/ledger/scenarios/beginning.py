@@ -280,7 +280,7 @@ def a_window_that_is_full_is_waited_for(w: World) -> None:
         w.promote(most=1)
     for hand in w.claim(1):
         w.begin(hand, create(hand.job_id))
-        for ms in (17, 50, 51, 1):
+        for ms in (17, 33, 1, 1):
             w.passes(ms)
             w.begin(hand, create(hand.job_id))
 

@@ -47,9 +47,9 @@ if another or (known and own == '0' and differs(id, kind, instance, digest, asks
   return { 'settled', job.state }
 end
 local function tries() return unpack(redis.call('HMGET', job_key(id), 'attempts', 'replays', 'replayed_at', 'first_at')) end
-local function going(drop, attempts, replays, replayed_at, first_at)
+local function going(counted, drop, attempts, replays, replayed_at, first_at)
   return { 'go', tonumber(attempts), opportunity_id, now - tonumber(replayed_at or job.at), tonumber(replays or 0),
-    now - tonumber(first_at or now), drop, int(now) }
+    now - tonumber(first_at or now), drop, counted }
 end
 local fields = {}
 for i = 15, #ARGV do fields[#fields + 1] = ARGV[i] end
@@ -68,19 +68,18 @@ if job.state == 'sending' and job.token == tag then
   -- An earlier question was answered, and its answer lost: the worker asks anew, and has therefore not sent.
   local b = budget_of(instance, now)
   local in_time_ms = b.requests > 0 and math.min(500, guard_of(b.window_ms) / 2) or 500
-  local counted = redis.call('HGET', job_key(id), 'sent_at') or int(now)
-  if now - tonumber(counted) > in_time_ms then
-    -- Sent now, it would count in a window that is over, and a doubt about it as older than it is.
+  if now - tonumber(v[21] or now) > in_time_ms then
+    -- Since it was granted, the instance may have been put on hold or have throttled, and its slot is long past.
     redis.call('HINCRBY', job_key(id), 'attempts', -1)
     free_slot(job, now)
     stand_in_line(job, now, message)
     let_go(tag)
     return { 'waiting' }
   end
-  counts_from(instance, counted, now)
+  local counted = counts_from(instance, v[22] or int(now), now) or int(now)
   redis.call('HSET', job_key(id), 'sent_at', int(now))
   if job.record then opportunity_id = job.record:sub(4) end
-  return going(job.record and overtaken(job, fields) or {}, tries())
+  return going(counted, job.record and overtaken(job, fields) or {}, tries())
 elseif job.state == 'sending' and not owns(job.token) and job.kind == CREATE then
   redis.call('HSET', job_key(id), 'cause', 'worker_lost', 'detail', 'the worker died while sending')
   move(job, 'in_doubt', now, message)
@@ -272,4 +271,4 @@ if kind == UPDATE then
     redis.call('HSET', job_key(id), 'writing', cjson.encode(fields))
   end
 end
-return going(overwritten, attempts, replays, replayed_at, first_at)
+return going(int(now), overwritten, attempts, replays, replayed_at, first_at)

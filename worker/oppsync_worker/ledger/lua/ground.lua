@@ -13,14 +13,16 @@ local function now_ms()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
--- A request that was counted leaves only at `at`: the CRM counts it then, and its window is over so much later. Returns 1, or
--- 0 when it is counted no more.
+-- A request that was counted leaves only at `at`: the CRM counts it then, and its window is over so much later. (Being late
+-- is counted from the question, which Redis may have got late; nothing leaves in the future.) Returns when it counts now, or
+-- nil when it counts no more.
 local function counts_from(instance, counted, at)
   local sent = P .. 'sent:' .. instance
   local place = redis.call('LPOS', sent, counted)
-  if not place then return 0 end
-  redis.call('LSET', sent, place, int(math.max(tonumber(counted), math.min(at, now_ms()))))
-  return 1
+  if not place then return end
+  local from = int(math.max(tonumber(counted), math.min(at, now_ms())))
+  redis.call('LSET', sent, place, from)
+  return from
 end
 
 local function job_key(id) return P .. 'job:' .. id end

@@ -7,7 +7,8 @@
 -- oppsync:inflight:<instance>  job or look/<token>/<job> -> when its call must be over, should its worker die
 -- oppsync:calls                the same for all instances together; oppsync:capacity: how many calls all workers that live
 --                              have hands for (present.lua)
--- oppsync:sent:<instance>      when the last requests were begun, as many as the window allows
+-- oppsync:sent:<instance>      when the last requests were begun (or left, if that was told), as many as the window allows, in
+--                              the order in which they were begun
 -- oppsync:looking:<instance>   jobs in doubt whose look-up wants a slot, by when they began to want it
 -- oppsync:granted              jobs in doubt whose look-up has a slot and no worker yet, by the time of the slot
 -- oppsync:slots                instance with waiting jobs or look-ups -> when to look at it again
@@ -150,7 +151,7 @@ local function tally(instance, now, b)
     redis.call('LPOP', sent)
   end
   redis.call('RPUSH', sent, int(now))
-  -- Two minutes more: so late may one be told to have left.
+  -- Two minutes more: a request may be told to have left so late.
   redis.call('PEXPIRE', sent, int(b.window_ms * 2 + 120000))
   return 0
 end
