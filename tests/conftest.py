@@ -1,5 +1,6 @@
 """Fixtures of all tiers. Nothing here leaves loopback."""
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +19,12 @@ from stage import Worker
 # How long a drawn case takes says how busy the machine is, and nothing of what is tested. All else stays as it was set.
 settings.register_profile("any machine", settings.default, deadline=None)
 settings.load_profile("any machine")
+
+
+def pytest_configure() -> None:
+    """A shell starts what it puts into the background with SIGINT ignored, and every process below inherits that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -79,6 +80,19 @@ def test_a_signal_that_met_a_destructor_is_not_lost(number: signal.Signals, time
 
     with pytest.raises(KeyboardInterrupt):
         work()
+
+
+def test_the_tests_are_interrupted_however_they_were_started() -> None:
+    """In the background of a script they are started with SIGINT ignored."""
+    test = f"{__file__}::test_a_signal_that_met_a_destructor_is_not_lost[1-2]"
+    ignoring = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.executable, sys.argv[1:])"
+    )
+    pytest_run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
+
+    run = subprocess.run([sys.executable, "-c", ignoring, *pytest_run], capture_output=True, text=True, check=False)
+
+    assert run.returncode == 0, run.stdout
 
 
 def test_what_else_a_destructor_raises_is_told_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
