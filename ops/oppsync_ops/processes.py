@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -34,14 +34,17 @@ def stoppable() -> Iterator[None]:
     A signal that comes while a destructor runs raises there, and Python drops what a destructor raises: the signal
     would be lost, and the block go on. It is given once more then.
     """
+    raised = 0
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal raised
+        raised += 1
         raise KeyboardInterrupt
 
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    former = {number: signal.signal(number, stop) for number in numbers}
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    former = {one: signal.signal(one, stop) for one in numbers if signal.getsignal(one) is not signal.SIG_IGN}
     try:
-        with _not_dropped():
+        with _not_dropped(lambda: raised):
             yield
     finally:
         for number, handler in former.items():
@@ -49,17 +52,20 @@ def stoppable() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _not_dropped() -> Iterator[None]:
-    within, one_at_a_time = True, threading.Lock()
+def _not_dropped(raised: Callable[[], int]) -> Iterator[None]:
+    within, lost, one_at_a_time = True, 0, threading.Lock()
     usual = sys.unraisablehook
 
     def again() -> None:
         with one_at_a_time:
-            if within:
+            # One that was not lost ends the block: a second one would meet what cleans up.
+            if within and raised() == lost:
                 os.kill(os.getpid(), signal.SIGTERM)
 
     def dropped(unraisable: "sys.UnraisableHookArgs") -> None:
+        nonlocal lost
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            lost += 1
             # Raised in here it would be dropped as well.
             threading.Timer(AGAIN_S, again).start()
         else:
@@ -69,9 +75,9 @@ def _not_dropped() -> Iterator[None]:
     try:
         yield
     finally:
+        sys.unraisablehook = usual
         with one_at_a_time:
             within = False
-        sys.unraisablehook = usual
 
 
 class ProcessEnded(RuntimeError):

@@ -82,6 +82,25 @@ def test_a_signal_that_met_a_destructor_is_not_lost(number: signal.Signals, time
         work()
 
 
+def test_one_that_was_not_lost_is_not_followed_by_another() -> None:
+    """It would meet what cleans up."""
+    cleaned: list[bool] = []
+
+    def work() -> None:
+        with stoppable():
+            try:
+                del [Dying(signal.SIGTERM)][0]
+                os.kill(os.getpid(), signal.SIGTERM)
+            finally:
+                time.sleep(0.2)
+                cleaned.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+
+    assert cleaned == [True]
+
+
 def test_the_tests_are_interrupted_however_they_were_started() -> None:
     """In the background of a script they are started with SIGINT ignored."""
     test = f"{__file__}::test_a_signal_that_met_a_destructor_is_not_lost[1-2]"

@@ -344,6 +344,10 @@ def a_late_start_is_counted_when_it_was(w: World) -> None:
     # Redis had got the question late: nothing leaves in the future, nor before it was counted.
     w.run(left_late("acme", counted_at=counted_at + 300, late_ms=50_000))
     w.run(left_late("acme", counted_at=w.now, late_ms=-400))
+    for ms, requests in ((119_000, 60), (0, 0), (2_000, 60)):
+        w.passes(ms)
+        w.told(requests=requests)
+        w.run(left_late("acme", counted_at=counted_at, late_ms=500))
 
 
 def what_a_later_worker_knows_of_an_unread_job_is_written(w: World) -> None:
