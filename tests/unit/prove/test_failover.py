@@ -99,6 +99,14 @@ def test_what_asynchronous_replication_loses_is_counted_and_no_breach() -> None:
     assert judged.at_risk == judged.forgotten == (OTHER.job_id,)
 
 
+def test_what_the_primary_answered_last_may_be_read_after_its_death() -> None:
+    """Nobody acknowledges anything until the replica is promoted."""
+    judged = audit(kept(acknowledged={**kept().acknowledged, OTHER.job_id: (102.0 + 103.0) / 2}))
+
+    assert judged.total == 0
+    assert judged.forgotten == (OTHER.job_id,)
+
+
 @pytest.mark.parametrize("planted", PLANTED)
 def test_a_planted_breach_is_found(planted: str) -> None:
     """By the check that is there for it."""

@@ -97,8 +97,11 @@ class _Judge:
         self.sent_again: list[str] = []
 
     def at_risk(self, at: float) -> bool:
-        """Whether what happened then, the replica may not have heard of."""
-        return any(one.replicated_at <= at <= one.killed_at for one in self._evidence.failovers)
+        """Whether what happened then, the replica may not have heard of.
+
+        What the primary answered just before it died may be read after that.
+        """
+        return any(one.replicated_at <= at <= one.promoted_at for one in self._evidence.failovers)
 
     def breaches(self) -> Iterator[tuple[str, str]]:
         for job_id in self._evidence.acknowledged:
