@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -92,7 +93,9 @@ def test_one_that_was_not_lost_is_not_followed_by_another() -> None:
                 del [Dying(signal.SIGTERM)][0]
                 os.kill(os.getpid(), signal.SIGTERM)
             finally:
-                time.sleep(0.2)
+                for waiting in threading.enumerate():
+                    if isinstance(waiting, threading.Timer):
+                        waiting.join(20)
                 cleaned.append(True)
 
     with pytest.raises(KeyboardInterrupt):

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from oppsync_worker.ledger.connect import LedgerUnavailable
 from oppsync_worker.ledger.promoting import Look
 from oppsync_worker.ledger.scripts import Call
 from oppsync_worker.policy.inquiry import Inquiry, Last
+from oppsync_worker.runner import counting, reconciler
 from oppsync_worker.runner.reconciler import Reconciler
 
 ACME = InstanceSettings(name="acme", token="t", marker_field="m", reconcile=ReconcileSettings(on_probable="adopt"))
@@ -189,24 +191,24 @@ async def test_nothing_is_asked_without_leave(leave: bytes) -> None:
     assert (lists.asked, book.told) == ([], [])
 
 
-async def test_a_look_up_left_when_it_was_handed_to_the_network() -> None:
+async def test_a_look_up_left_when_it_was_handed_to_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not when it was granted, nor when its list had come. It counts in the budget's window like any request."""
+    clock = [100.0]
+    for module in (reconciler, counting):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
 
     class Slow(FakeLists):
         async def by_lead(self, *given: Any, **more: Any) -> Any:
-            await asyncio.sleep(0.1)
+            clock[0] += 0.25
             current()()
-            found = await super().by_lead(*given, **more)
-            await asyncio.sleep(0.3)
-            return found
+            clock[0] += 30.0
+            return await super().by_lead(*given, **more)
 
     book = FakeBook()
 
     await done(book, Slow())
 
-    ((counted_at, late_s),) = book.late
-    assert counted_at == 1
-    assert 0.1 <= late_s < 0.3
+    assert book.late == [(1, 0.25)]
 
 
 async def test_a_slot_ahead_is_waited_for() -> None:
